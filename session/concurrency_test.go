@@ -132,6 +132,36 @@ func TestAnswerTimeout(t *testing.T) {
 	})
 }
 
+// TestAnswerTimeoutOfAPolicy checks that answerTimeout also holds for a request with a cached
+// answer that a policy denies. Such a request waits for a refresh that is under way, and asks
+// again after it, because the refresh began before the request.
+func TestAnswerTimeoutOfAPolicy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		token, s := w.person(1)
+		w.ask(byToken(token))
+		w.set(func() { w.latency = 4 * time.Second })
+		time.Sleep(9 * time.Second)
+		w.ask(byToken(token)) // from the cache; it begins a refresh
+		time.Sleep(500 * time.Millisecond)
+		began, answered := time.Now(), make(chan struct{})
+		go func() {
+			defer close(answered)
+			status, said := w.ask(byToken(token), AAL2)
+			expect(t, status, said, 503, "unavailable")
+			if took := time.Since(began); took != answerTimeout {
+				t.Errorf("answered after %s", took)
+			}
+		}()
+		time.Sleep(2 * time.Second)
+		for range 3 { // each later answer of Ory is void when it arrives
+			time.Sleep(3500 * time.Millisecond)
+			w.v.PurgeSession(s.id)
+		}
+		<-answered
+	})
+}
+
 // TestJunkTakesNoPlaces sends much junk to a slow Ory. A signed-in person's session is
 // still refreshed, and is let in again after a purge.
 func TestJunkTakesNoPlaces(t *testing.T) {

@@ -125,7 +125,7 @@ func wantFaults(t *testing.T, err error, want []string) {
 	}
 }
 
-// TestCheckCollation has columns that take different IDs for the same. Check refuses them, also
+// TestCheckCollation has columns that treat different IDs as equal. Check refuses them, also
 // in a domain, and the SQL that it prints is enough.
 func TestCheckCollation(t *testing.T) {
 	db := open(t, sqlstore.Postgres)

@@ -316,10 +316,10 @@ func fitUsers(u Users, dialect Dialect, t table, known *shape) (*shape, []error)
 	return out, faults
 }
 
-// collationFault is the fault of a key or an identity column that takes different IDs for the
-// same.
+// collationFault is the fault of a key or an identity column that treats different IDs as
+// equal.
 func (u Users) collationFault(c column) error {
-	return u.faultOf(WrongType, c.name, "has the nondeterministic collation "+c.collation+", which takes different IDs for the same",
+	return u.faultOf(WrongType, c.name, "has the nondeterministic collation "+c.collation+", which treats different IDs as equal",
 		`run: alter table %s alter column %s type %s collate "C";`, u.parts(), quote(c.name), c.exact)
 }
 
