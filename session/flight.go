@@ -18,13 +18,28 @@ import (
 // callers come and go.
 const maxFlights = 4096
 
+// patience is how long a request waits for the answers about its session: until its own
+// context ends, or until late is closed.
+//
+// context.WithTimeout would watch ctx in a goroutine. fasthttp uses the context of a
+// request again when the request has ended, and the goroutine could still read it then.
+type patience struct {
+	ctx  context.Context //nolint:containedctx // it lives no longer than the call
+	late <-chan struct{} // nil: no limit yet
+}
+
+// waitFor returns a patience that ends after answerTimeout.
+func waitFor(ctx context.Context) (wait patience, stop func()) {
+	late := make(chan struct{})
+	timer := time.AfterFunc(answerTimeout, func() { close(late) })
+	return patience{ctx, late}, func() { timer.Stop() }
+}
+
 // fetch returns an answer for which Ory was asked later than the time in the parameter
 // after, and which no purge has made void since.
-func (v *Verifier) fetch(ctx context.Context, k key, cred ory.Credential, after int64) (*entry, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout) // unless ctx ends earlier
-	defer cancel()
+func (v *Verifier) fetch(wait patience, k key, cred ory.Credential, after int64) (*entry, error) {
 	for range 3 {
-		e, err := v.await(ctx, k, cred, after)
+		e, err := v.await(wait, k, cred, after)
 		if err != nil {
 			return nil, err
 		}
@@ -39,12 +54,12 @@ func (v *Verifier) fetch(ctx context.Context, k key, cred ory.Credential, after 
 	return nil, fmt.Errorf("session: every answer of Ory was purged before it could be used: %w", symbolon.ErrUnavailable)
 }
 
-func (v *Verifier) await(ctx context.Context, k key, cred ory.Credential, after int64) (*entry, error) {
-	e, call, err := v.join(ctx, k, cred, after, false)
+func (v *Verifier) await(wait patience, k key, cred ory.Credential, after int64) (*entry, error) {
+	e, call, err := v.join(wait.ctx, k, cred, after, false)
 	if call == nil {
 		return e, err
 	}
-	if e, err = call.Wait(ctx); errors.Is(err, flight.ErrNoResult) {
+	if e, err = call.WaitUntil(wait.ctx, wait.late); errors.Is(err, flight.ErrNoResult) {
 		err = fmt.Errorf("session: %w: %w", err, symbolon.ErrUnavailable)
 	}
 	return e, err

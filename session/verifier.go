@@ -243,43 +243,46 @@ func (v *Verifier) verify(ctx context.Context, r *http.Request, cred ory.Credent
 	default:
 		return v.verifyAtOry(v.withOrigin(ctx, r), k, cred, policies)
 	}
-	return v.judge(ctx, k, cred, e, policies)
+	return v.judge(patience{ctx, nil}, k, cred, e, policies)
 }
 
 // verifyAtOry verifies a credential about which there is no cached answer.
 func (v *Verifier) verifyAtOry(ctx context.Context, k key, cred ory.Credential, policies []Policy) (*symbolon.Principal, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	e, err := v.fetch(ctx, k, cred, never)
+	wait, stop := waitFor(ctx)
+	defer stop()
+	e, err := v.fetch(wait, k, cred, never)
 	if err != nil {
 		if e = v.grace(k, err); e == nil {
 			return nil, err
 		}
 	}
-	return v.judge(ctx, k, cred, e, policies)
+	return v.judge(wait, k, cred, e, policies)
 }
 
 // judge turns an answer into the result of a request.
-func (v *Verifier) judge(ctx context.Context, k key, cred ory.Credential, e *entry, policies []Policy) (*symbolon.Principal, error) {
+func (v *Verifier) judge(wait patience, k key, cred ory.Credential, e *entry, policies []Policy) (*symbolon.Principal, error) {
 	if e.denied != nil {
 		return nil, e.denied
 	}
 	if len(policies) == 0 {
 		return e.principal, nil
 	}
-	return v.checkPolicies(ctx, k, cred, e, policies)
+	return v.checkPolicies(wait, k, cred, e, policies)
 }
 
 // checkPolicies applies the policies of this request. Before a policy denies the request,
 // the session is read from Ory once more, at most once a second for one session. Otherwise
 // a person who has just completed the second factor would be refused because of a cached
 // AAL1.
-func (v *Verifier) checkPolicies(ctx context.Context, k key, cred ory.Credential, e *entry, policies []Policy) (*symbolon.Principal, error) {
+func (v *Verifier) checkPolicies(wait patience, k key, cred ory.Credential, e *entry, policies []Policy) (*symbolon.Principal, error) {
 	if firstDenial(e.principal, policies, v.now()) == nil {
 		return e.principal, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout) // of both questions, if the first one began before this request
-	defer cancel()
+	if wait.late == nil { // one limit for both questions, if the first one began before this request
+		var stop func()
+		wait, stop = waitFor(wait.ctx)
+		defer stop()
+	}
 	began := v.mono()
 	for {
 		denial := firstDenial(e.principal, policies, v.now())
@@ -290,7 +293,7 @@ func (v *Verifier) checkPolicies(ctx context.Context, k key, cred ory.Credential
 			e.checked.Store(true)
 			return nil, denial
 		}
-		fresh, err := v.fetch(ctx, k, cred, e.sent)
+		fresh, err := v.fetch(wait, k, cred, e.sent)
 		if err != nil {
 			return nil, err
 		}

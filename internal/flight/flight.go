@@ -128,7 +128,11 @@ func (g *Group[K, V]) Close() {
 
 // Wait returns the result of the call. If ctx ends first, the error matches ErrNoResult
 // and the error of ctx.
-func (c *Call[V]) Wait(ctx context.Context) (V, error) {
+func (c *Call[V]) Wait(ctx context.Context) (V, error) { return c.WaitUntil(ctx, nil) }
+
+// WaitUntil is Wait for a caller that also stops waiting when late is closed. The error then
+// matches ErrNoResult and context.DeadlineExceeded.
+func (c *Call[V]) WaitUntil(ctx context.Context, late <-chan struct{}) (V, error) {
 	select {
 	case <-c.done:
 		return c.value, c.err
@@ -139,8 +143,15 @@ func (c *Call[V]) Wait(ctx context.Context) (V, error) {
 		return c.value, c.err
 	case <-ctx.Done():
 		var none V
-		return none, fmt.Errorf("%w: the caller stopped waiting: %w", ErrNoResult, ctx.Err())
+		return none, stoppedWaiting(ctx.Err())
+	case <-late:
+		var none V
+		return none, stoppedWaiting(context.DeadlineExceeded)
 	}
+}
+
+func stoppedWaiting(why error) error {
+	return fmt.Errorf("%w: the caller stopped waiting: %w", ErrNoResult, why)
 }
 
 func (g *Group[K, V]) follow(key K, f func(context.Context) (V, error)) *Call[V] {
