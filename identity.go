@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -103,6 +104,11 @@ func (i Identity) VerifiedEmail() string {
 		}
 	}
 	return ""
+}
+
+// Verified reports whether Ory has verified one of the addresses, of e-mail or of a phone.
+func (i Identity) Verified() bool {
+	return slices.ContainsFunc(i.Addresses, func(a Address) bool { return a.Verified })
 }
 
 // Emails lists the e-mail addresses of an identity, verified or not, as [NormalEmail]

@@ -33,6 +33,9 @@ type Actions struct {
 	BackReference link.BackReference
 	Columns       map[string]string
 
+	// When must equal Linker.When. The hooks reserve and link send what it decides by.
+	When symbolon.When
+
 	// NewID is the NewID of the store. Minted IDs can be reserved. IDs that the database
 	// makes can be reserved if Draws is set, because the store has a DrawDB.
 	NewID symbolon.NewID
@@ -192,7 +195,7 @@ func (a Actions) merge(flow string, existing []any) []any {
 		out = append(out, map[string]any{"hook": "session"})
 	}
 	if a.Reserves() {
-		out = slices.Insert(out, lastParse, a.hook("reserve", reserveBody, parse))
+		out = slices.Insert(out, lastParse, a.hook("reserve", a.reserveBody(), parse))
 	}
 	return append(out, a.hook("link", a.linkBody(), ignore))
 }
@@ -211,8 +214,18 @@ func parses(hook any) bool {
 }
 
 func (a Actions) linkBody() string {
-	return linkBody(a.BackReference.WithDefaults().Key, projection.Paths(a.Columns), a.draws())
+	return linkBody(a.BackReference.WithDefaults().Key, projection.Paths(a.Columns), a.draws(), a.chooses())
 }
+
+func (a Actions) reserveBody() string {
+	if a.chooses() {
+		return reserveBodyWhen
+	}
+	return reserveBody
+}
+
+// chooses reports whether not every identity gets a user.
+func (a Actions) chooses() bool { return len(a.When.SchemaIDs) > 0 || a.When.Verified }
 
 // Reserves reports whether Actions writes the reserve hook.
 func (a Actions) Reserves() bool {

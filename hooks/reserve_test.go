@@ -92,7 +92,7 @@ func TestLinkBodyCarriesTheProof(t *testing.T) {
 		context := fmt.Sprintf(`{"identity":{"id":%q,"metadata_public":{"id":"42","id_reserved":%q}}}`, ann, sent)
 		h, store := newHandler(&admin{})
 		store.newID = symbolon.ByDatabase
-		body := evaluate(t, linkBody("id", nil, true), []byte(context))
+		body := evaluate(t, linkBody("id", nil, true, false), []byte(context))
 		if w := post(serve(h), "/hooks/link", DeriveKeys(testSecrets).Link[0], string(body)); w.Code != 200 {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}

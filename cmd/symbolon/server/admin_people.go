@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"database/sql"
 	"errors"
 	"net/http"
 
@@ -15,10 +17,16 @@ import (
 // people shows persons, re-reads them at Ory, binds their two halves and revokes their
 // sessions.
 type people struct {
+	db            beginner
 	linker        *link.Linker
 	erasures      *erase.Erasures
 	verifier      *session.Verifier
 	backReference string // its key below metadata_public
+}
+
+// beginner begins the transaction of forget; *sql.DB is one.
+type beginner interface {
+	BeginTx(ctx context.Context, o *sql.TxOptions) (*sql.Tx, error)
 }
 
 // user answers GET /admin/users/{id}.
