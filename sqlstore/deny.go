@@ -94,7 +94,7 @@ func (u Users) deniedBond(dialect Dialect) string {
 	if len(u.Deny) == 0 {
 		return "null"
 	}
-	return "(select " + u.denied(dialect, "u") + " from {users} u where u.{identity} = $3)"
+	return "(select " + u.denied(dialect, "u") + " from " + u.parts().String() + " u where u." + quote(u.identity()) + " = $3)"
 }
 
 // fitDeny checks the columns of the conditions.

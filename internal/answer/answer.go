@@ -36,6 +36,12 @@ const (
 	Unavailable      Code = "unavailable"
 )
 
+// Codes lists all codes.
+func Codes() []Code {
+	return []Code{InvalidJSON, InvalidRequest, NotFound, MethodNotAllowed, Timeout, TooLarge, UnsupportedMedia, Unauthenticated,
+		AAL2Required, NotVerified, NotFresh, LinkOnHold, UserGone, CannotCreate, NotEligible, Conflict, Unavailable}
+}
+
 // Problem is an answer that is an error. Its message is public.
 type Problem struct {
 	Status  int

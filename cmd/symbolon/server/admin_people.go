@@ -1,8 +1,6 @@
 package server
 
 import (
-	"context"
-	"database/sql"
 	"errors"
 	"net/http"
 
@@ -12,21 +10,18 @@ import (
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/session"
+	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
 // people shows persons, re-reads them at Ory, binds their two halves and revokes their
 // sessions.
 type people struct {
-	db            beginner
+	store         *sqlstore.Store
+	project       string
 	linker        *link.Linker
 	erasures      *erase.Erasures
 	verifier      *session.Verifier
 	backReference string // its key below metadata_public
-}
-
-// beginner begins the transaction of forget; *sql.DB is one.
-type beginner interface {
-	BeginTx(ctx context.Context, o *sql.TxOptions) (*sql.Tx, error)
 }
 
 // user answers GET /admin/users/{id}.

@@ -1,14 +1,11 @@
 package server
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
-	"github.com/symbolon-id/symbolon/link"
 )
 
 // refreshed is the answer of refresh. Link is null if the user has no identity.
@@ -52,28 +49,13 @@ func (h *people) forget(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := forgetUser(r.Context(), h.db, h.linker, symbolon.UserID(r.PathValue("id"))); err != nil {
+	if err := h.store.ForgetUser(r.Context(), h.project, symbolon.UserID(r.PathValue("id"))); err != nil {
 		return nil, err
 	}
 	if identity := identityOf(rec); identity != "" {
 		h.verifier.Purge(identity)
 	}
 	return nil, nil
-}
-
-func forgetUser(ctx context.Context, db beginner, l *link.Linker, user symbolon.UserID) error {
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("forget user %s: %w: %w", user, symbolon.ErrUnavailable, err)
-	}
-	defer func() { _ = tx.Rollback() }()
-	if err := l.Forget(ctx, tx, user); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("forget user %s: %w: %w", user, symbolon.ErrUnavailable, err)
-	}
-	return nil
 }
 
 // record returns what is known of the user that the path names. ErrNotFound: there is no such
