@@ -14,6 +14,9 @@ type When struct {
 	Verified bool
 }
 
+// Chooses reports whether not every identity gets a user.
+func (w When) Chooses() bool { return len(w.SchemaIDs) > 0 || w.Verified }
+
 // Admits reports whether the identity gets a user.
 func (w When) Admits(id Identity) bool { return w.Refuses(id) == "" }
 

@@ -214,18 +214,15 @@ func parses(hook any) bool {
 }
 
 func (a Actions) linkBody() string {
-	return linkBody(a.BackReference.WithDefaults().Key, projection.Paths(a.Columns), a.draws(), a.chooses())
+	return linkBody(a.BackReference.WithDefaults().Key, projection.Paths(a.Columns), a.draws(), a.When.Chooses())
 }
 
 func (a Actions) reserveBody() string {
-	if a.chooses() {
+	if a.When.Chooses() {
 		return reserveBodyWhen
 	}
 	return reserveBody
 }
-
-// chooses reports whether not every identity gets a user.
-func (a Actions) chooses() bool { return len(a.When.SchemaIDs) > 0 || a.When.Verified }
 
 // Reserves reports whether Actions writes the reserve hook.
 func (a Actions) Reserves() bool {

@@ -215,6 +215,9 @@ func (l *Linker) finish(ctx context.Context, r symbolon.Reading, out symbolon.Ou
 	l.logOutcome(r, out)
 	l.watchers.notifyOutcome(r, out)
 	if out.New {
+		if l.When.Chooses() && r.Source != symbolon.FromRequest {
+			l.watchers.notify(r.Identity.ID) // an earlier answer may say that the identity was not eligible
+		}
 		if l.AfterLink != nil {
 			l.AfterLink(ctx, out.Link)
 		}
