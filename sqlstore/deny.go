@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -142,13 +143,11 @@ func (s *Store) probeDeny(ctx context.Context) ([]error, error) {
 	if !s.Denies() {
 		return nil, nil
 	}
-	rows, err := s.DB.QueryContext(ctx, s.sql.fill(`select {denied u} from {users} u where 1 = 0`))
-	if err == nil {
-		err = errors.Join(rows.Err(), rows.Close())
-	}
+	var none denial
+	err := s.DB.QueryRowContext(ctx, s.sql.fill(`select {denied u} from {users} u where 1 = 0`)).Scan(&none)
 	const noRight = "42501"
 	switch state := sqlState(err); {
-	case err == nil:
+	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil
 	case state == noRight:
 		return []error{&Fault{Kind: Forbidden, Is: "the database user may not read a column that users.deny needs",

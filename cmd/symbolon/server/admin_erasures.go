@@ -110,10 +110,10 @@ func erasureBody(e symbolon.Erasure) any {
 // the person would not be erased.
 func halfOnly(query string) (bool, error) {
 	values, err := url.ParseQuery(query)
-	if err != nil || !values.Has("half") {
-		return false, nil // eraseRequest judges the query
+	if !values.Has("half") {
+		return false, nil // eraseRequest judges every other query
 	}
-	if len(values) != 1 || len(values["half"]) != 1 || values.Get("half") != "user" {
+	if err != nil || len(values) != 1 || len(values["half"]) != 1 || values.Get("half") != "user" {
 		return false, badRequest("half must be user, and no other key may be beside it.")
 	}
 	return true, nil

@@ -193,7 +193,7 @@ func TestForgetByHTTP(t *testing.T) {
 			w := cmdtest.Ask(one.Operator(), "DELETE", "/admin/users/"+user+"?"+query, "")
 			return w.Code, w.Body.String()
 		}
-		for _, query := range []string{"half=identity", "half=", "half", "half=user&row=delete", "half=user&half=user", "half=user&dry_run=true", "half=user&why=a"} {
+		for _, query := range []string{"half=identity", "half=", "half", "half=user&row=delete", "half=user&half=user", "half=user&dry_run=true", "half=user&why=a", "half=user&%zz"} {
 			if status, body := forget(user, query); status != 400 || !strings.Contains(body, "half must be user") {
 				t.Errorf("%s: %d %s", query, status, body)
 			}
