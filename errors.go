@@ -1,6 +1,7 @@
 package symbolon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 )
@@ -31,21 +32,33 @@ var (
 	// ErrCannotCreate: the application's table refused the identity's row.
 	ErrCannotCreate = errors.New("user cannot be created")
 
+	// ErrDenied: the application's own row denies its user, by a condition of
+	// sqlstore.Users.Deny. The user and its bond stay. DenyError.Code says which condition.
+	ErrDenied = errors.New("denied by the application")
+
+	// ErrNotEligible: Ory knows the person, but the person gets no user, because of
+	// link.Linker.When.
+	ErrNotEligible = errors.New("not eligible for a user")
+
 	// ErrNoAdmin: the call needs Ory's admin API, and no admin URL is configured.
 	ErrNoAdmin = errors.New("no admin URL of Ory is configured")
 )
 
-// DenyError says why an identity gets no user. It matches ErrOnHold, ErrUserGone or
-// ErrCannotCreate.
+// DenyError says why an identity gets no user, or why its user is not handed out. It matches
+// ErrOnHold, ErrUserGone, ErrCannotCreate, ErrDenied or ErrNotEligible.
 type DenyError struct {
 	Identity IdentityID
-	Finding  FindingKind // recorded for the operator
+	Finding  FindingKind // recorded for the operator; empty with ErrDenied and ErrNotEligible
+	Code     string      // the code of the condition; with ErrDenied only
 	Detail   string      // for the operator; holds no secret and no trait
-	Err      error       // ErrOnHold, ErrUserGone or ErrCannotCreate
+	Err      error       // ErrOnHold, ErrUserGone, ErrCannotCreate, ErrDenied or ErrNotEligible
 }
 
 func (e *DenyError) Error() string {
-	return fmt.Sprintf("identity %s: %v (%s): %s", e.Identity, e.Err, e.Finding, e.Detail)
+	if kind := cmp.Or(e.Code, string(e.Finding)); kind != "" {
+		return fmt.Sprintf("identity %s: %v (%s): %s", e.Identity, e.Err, kind, e.Detail)
+	}
+	return fmt.Sprintf("identity %s: %v: %s", e.Identity, e.Err, e.Detail)
 }
 
 func (e *DenyError) Unwrap() error { return e.Err }

@@ -65,7 +65,7 @@ type Plan struct {
 	Findings []Finding   // to be opened unless they are open already
 	Reason   FindingKind // of Hold and Deny; of Detach, if the identity was on hold before
 	Why      string      // one sentence, for the events
-	Err      error       // of Hold and Deny: what the caller gets
+	Err      error       // what the caller gets after the plan was carried out; always set with Hold and Deny
 }
 
 // Outcome is what [Store.Write] did.

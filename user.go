@@ -45,6 +45,11 @@ type Row struct {
 	ID       UserID
 	Identity IdentityID // in its identity column; empty: the column is null
 	Linked   IdentityID // the identity that the ledger links to the user; empty: none
+
+	// Denied is the code of the condition by which the application denies the user; empty:
+	// none. A denied row exists like any other. It is not set in the rows of an [Entry] and
+	// of an adoption.
+	Denied string
 }
 
 // Owner is the identity that has this user. If the row's identity column is null, the

@@ -8,8 +8,18 @@ import (
 )
 
 // byClaims decides about an identity that has no bond and no row, by the claims in its
-// metadata.
+// metadata. An identity that is not eligible for a user of its own can only get one that
+// exists, by a proof. Otherwise nothing is recorded about it.
 func byClaims(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Question) {
+	plan, question := weigh(r, e, p)
+	if question.Identity || question.None() && plan.Action == symbolon.Attach || p.When.Admits(r.Identity) {
+		return plan, question
+	}
+	return decided(notEligible(r, p))
+}
+
+// weigh weighs the claims, the strongest first.
+func weigh(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Question) {
 	c := claimsOf(r.Identity, p.Key)
 	if plan, asked, ok := byEmail(r, e, p, c); ok {
 		return plan, asked

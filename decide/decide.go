@@ -37,6 +37,7 @@ type Policy struct {
 	Admin         bool                   // Ory's admin API can be asked
 	VerifiedEmail bool                   // adopt.verified_email
 	Recreate      bool                   // on_user_deleted: recreate
+	When          symbolon.When          // which identities get a user
 
 	// Gone answers Question.Gone for each identity that was asked about.
 	Gone map[symbolon.IdentityID]bool
@@ -98,16 +99,16 @@ func linked(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Q
 		return decided(disagree(r, link.User, fmt.Sprintf(
 			"the ledger binds the identity to user %s, but the row of user %s holds the identity; decide with symbolon bind", link.User, e.Row.ID)))
 	case r.Ticket > link.Ticket:
-		return decided(symbolon.Plan{Action: symbolon.Update, User: link.User, BackReference: backReference(r, link.User, p), Why: "a newer reading"})
+		return decided(symbolon.Plan{Action: symbolon.Update, User: link.User, BackReference: backReference(r, link.User, p), Why: "a newer reading", Err: byRowItself(r, e.User)})
 	}
-	return decided(symbolon.Plan{Action: symbolon.Keep, User: link.User})
+	return decided(symbolon.Plan{Action: symbolon.Keep, User: link.User, Err: byRowItself(r, e.User)})
 }
 
 // userGone follows on_user_deleted. There are no findings if the application itself said
 // that it deletes the user.
 func userGone(r symbolon.Reading, e symbolon.Evidence, p Policy, findings ...symbolon.Finding) (symbolon.Plan, Question) {
 	user := e.Link.User
-	if p.Recreate && p.NewID != symbolon.ByIdentity {
+	if p.Recreate && p.NewID != symbolon.ByIdentity && p.When.Admits(r.Identity) {
 		return create(r, e, p, symbolon.Plan{User: freshID(r, p), Retire: user, Findings: findings,
 			Why: fmt.Sprintf("user %s was deleted; on_user_deleted is recreate", user)})
 	}
@@ -121,5 +122,5 @@ func byRow(r symbolon.Reading, e symbolon.Evidence) symbolon.Plan {
 		return disagree(r, row.ID, fmt.Sprintf(
 			"the row of user %s holds this identity, but the ledger binds that user to identity %s; decide with symbolon bind", row.ID, row.Linked))
 	}
-	return symbolon.Plan{Action: symbolon.Attach, User: row.ID, Why: "the application's row holds the identity's ID"}
+	return symbolon.Plan{Action: symbolon.Attach, User: row.ID, Why: "the application's row holds the identity's ID", Err: byRowItself(r, row)}
 }

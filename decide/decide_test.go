@@ -35,6 +35,10 @@ func TestIdentity(t *testing.T) {
 	vouched := func(c symbolon.Claimed) []symbolon.Claimed { return []symbolon.Claimed{{}, {}, c} }
 	withVoucher := `{"symbolon":{"user":"7","proof":"` + voucher.Proof + `"}}`
 
+	denied := func(r *symbolon.Row) *symbolon.Row { r.Denied = "user_suspended"; return r }
+	verifiedOnly := func(p *Policy) { p.When.Verified = true }
+	customers := func(p *Policy) { p.When.SchemaIDs = []string{"customer"} }
+
 	tests := []struct {
 		name     string
 		metadata string
@@ -79,6 +83,46 @@ func TestIdentity(t *testing.T) {
 			action: symbolon.Deny, user: "a", findings: "column_disagrees", err: symbolon.ErrOnHold},
 		{name: "another row took the identity", evidence: symbolon.Evidence{Link: live(alice, "a"), Row: row("b", alice, "")},
 			action: symbolon.Deny, user: "a", findings: "column_disagrees", err: symbolon.ErrOnHold},
+
+		// The application denies the user. The bond stays, and its columns are written.
+		{name: "denied", evidence: symbolon.Evidence{Link: live(alice, "a"), User: denied(row("a", alice, alice)), Row: denied(row("a", alice, alice))},
+			action: symbolon.Keep, user: "a", err: symbolon.ErrDenied},
+		{name: "denied, a newer reading", ticket: 6, evidence: symbolon.Evidence{Link: live(alice, "a"), User: denied(row("a", alice, alice))},
+			action: symbolon.Update, user: "a", err: symbolon.ErrDenied},
+		{name: "denied, recreate", evidence: symbolon.Evidence{Link: live(alice, "a"), User: denied(row("a", alice, alice))}, policy: func(p *Policy) { p.Recreate = true },
+			action: symbolon.Keep, user: "a", err: symbolon.ErrDenied},
+		{name: "denied, and the application filled the row", evidence: symbolon.Evidence{Row: denied(row("42", alice, ""))},
+			action: symbolon.Attach, user: "42", err: symbolon.ErrDenied},
+		{name: "denied, and the row lost the identity", evidence: symbolon.Evidence{Link: live(alice, "a"), User: denied(row("a", "", alice))},
+			action: symbolon.Deny, user: "a", findings: "column_disagrees", err: symbolon.ErrOnHold},
+
+		// Not everybody gets a user.
+		{name: "not verified", policy: verifiedOnly, action: symbolon.Keep, err: symbolon.ErrNotEligible},
+		{name: "another schema", policy: customers, action: symbolon.Keep, err: symbolon.ErrNotEligible},
+		{name: "not verified, and has a user", policy: verifiedOnly, evidence: symbolon.Evidence{Link: live(alice, "a"), User: row("a", alice, alice), Row: row("a", alice, alice)},
+			action: symbolon.Keep, user: "a"},
+		{name: "not verified, and the application filled a row", policy: verifiedOnly, evidence: symbolon.Evidence{Row: row("42", alice, "")},
+			action: symbolon.Attach, user: "42"},
+		{name: "not verified, reserved", policy: verifiedOnly, metadata: `{"id":"` + string(minted) + `"}`, action: symbolon.Keep, err: symbolon.ErrNotEligible},
+		{name: "not verified, with a voucher", policy: verifiedOnly, admin: withVoucher, evidence: symbolon.Evidence{Claims: vouched(symbolon.Claimed{Row: row("7", "", "")})},
+			action: symbolon.Attach, user: "7"},
+		{name: "not verified, with a voucher of somebody else's", policy: verifiedOnly, admin: withVoucher, evidence: symbolon.Evidence{Claims: vouched(symbolon.Claimed{Row: row("7", bob, bob)})},
+			action: symbolon.Keep, err: symbolon.ErrNotEligible},
+		{name: "another schema, claims a user", metadata: `{"id":"b"}`, policy: customers, evidence: symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
+			action: symbolon.Keep, err: symbolon.ErrNotEligible},
+		{name: "another schema, claims the user of an identity that may be gone", metadata: `{"id":"b"}`, admin: `null`,
+			policy:   func(p *Policy) { p.Admin = true; customers(p) },
+			evidence: symbolon.Evidence{Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})}, action: symbolon.Keep, err: symbolon.ErrNotEligible},
+		{name: "another schema, too many conflicts", metadata: `{"id":"b"}`, policy: customers, evidence: symbolon.Evidence{Conflicts: 10, Claims: claim(symbolon.Claimed{Row: row("b", bob, bob)})},
+			action: symbolon.Keep, err: symbolon.ErrNotEligible},
+		{name: "another schema, and a claim that may be a voucher's", metadata: `{"id":"7"}`, policy: func(p *Policy) { p.Admin = true; customers(p) },
+			asks: Question{Identity: true}},
+		{name: "another schema, and the application makes the users", policy: func(p *Policy) { p.NewID = symbolon.ByApplication; p.Answer = &Answer{}; customers(p) },
+			action: symbolon.Keep, err: symbolon.ErrNotEligible},
+		{name: "another schema, row deleted, recreate", policy: func(p *Policy) { p.Recreate = true; customers(p) }, evidence: symbolon.Evidence{Link: live(alice, "a")},
+			action: symbolon.Deny, user: "a", findings: "user_gone", err: symbolon.ErrUserGone},
+		{name: "another schema, on hold because the table refused the user", policy: customers,
+			evidence: symbolon.Evidence{Link: &symbolon.Link{Identity: alice, State: symbolon.OnHold, Reason: symbolon.CannotCreate}}, action: symbolon.Keep, err: symbolon.ErrNotEligible},
 
 		// 2: the application's row
 		{name: "a row that the application filled", metadata: `{"id":"42"}`,

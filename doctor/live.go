@@ -178,6 +178,9 @@ func (p *patient) reserved() Result {
 	if !p.d.Actions.Reserves() {
 		return skipped(noReserve)
 	}
+	if why := p.d.Actions.When.Refuses(p.identity); why != "" {
+		return skipped("%s", noUser(why))
+	}
 	key := p.d.Actions.BackReference.WithDefaults().Key
 	id := p.metadata(key)
 	const breaks = "identities are created without the user's ID in metadata_public, so programs that read the ID from the identity do not find it; nothing in Symbolon depends on it"
@@ -214,8 +217,16 @@ func (p *patient) metadata(key string) (text string) {
 	return text
 }
 
+// noUser says why the test person shows nothing about the hooks.
+func noUser(why string) string {
+	return "the test person gets no user, as users.when says: " + why + "; sign up a person who gets one, and look at symbolon show"
+}
+
 // link waits for the ledger entry.
 func (p *patient) link(ctx context.Context) Result {
+	if why := p.d.Actions.When.Refuses(p.identity); why != "" {
+		return skipped("%s", noUser(why))
+	}
 	patience := p.d.Live.Patience
 	if patience <= 0 {
 		patience = 10 * time.Second

@@ -31,7 +31,7 @@ type TableTrigger struct {
 }
 
 // TableFault is one fault of the table. Kind is one of no_layout, no_table, no_column,
-// wrong_type, not_unique, refusing, spelling and hiding.
+// wrong_type, not_unique, refusing, spelling, hiding and forbidden.
 type TableFault struct {
 	Kind    string
 	Column  string
@@ -112,6 +112,12 @@ func (d *Doctor) checkRights(ctx context.Context) Result {
 	if err != nil {
 		return unqueried(err)
 	}
+	faults, _ := d.faults()
+	for _, f := range faults {
+		if f.Kind == "forbidden" { // a right on the columns of users.deny
+			missing = append(missing, f)
+		}
+	}
 	if len(missing) == 0 {
 		return well("the database user has every right that Symbolon needs")
 	}
@@ -119,7 +125,7 @@ func (d *Doctor) checkRights(ctx context.Context) Result {
 	for _, f := range missing {
 		is, fix = append(is, f.Is), append(fix, f.Fix)
 	}
-	return problem("%s", strings.Join(is, "; ")).breaks("everybody whose row must be written gets 503, and hooks wait").
+	return problem("%s", strings.Join(is, "; ")).breaks("everybody whose row must be written, or judged by users.deny, gets 503, and hooks wait").
 		fix("run as the owner: %s;", strings.Join(fix, "; "))
 }
 

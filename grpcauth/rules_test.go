@@ -29,8 +29,9 @@ import (
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	w := authtest.New(t, nil)
-	p, gone, half := w.User(), w.User(), w.User()
+	p, gone, half, closed := w.User(), w.User(), w.User(), w.User()
 	w.Forget(gone)
+	w.Suspend(closed)
 	w.Fake.RequireSecondFactor(half.IdentityID)
 	w.Auth.Purge(symbolon.IdentityID(half.IdentityID))
 	tests := []struct {
@@ -44,6 +45,8 @@ func TestRefusals(t *testing.T) {
 		{"require, a stranger", access.Require(), nil, 401, "unauthenticated"},
 		{"zero rule, a stranger", access.Rule{}, nil, 401, "unauthenticated"},
 		{"the user is gone", access.Require(), gone.ByToken(), 403, "user_gone"},
+		{"denied by the row", access.Require(), closed.ByToken(), 403, authtest.Suspended},
+		{"optional, denied by the row", access.Optional(), closed.ByToken(), 200, ""},
 		{"second factor, policy", access.Require(session.AAL2), p.ByToken(), 403, "aal2_required"},
 		{"second factor, policy, a stranger", access.Require(session.AAL2), nil, 401, "unauthenticated"},
 		{"second factor, Ory", access.Require(), half.ByToken(), 403, "aal2_required"},

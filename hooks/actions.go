@@ -33,6 +33,9 @@ type Actions struct {
 	BackReference link.BackReference
 	Columns       map[string]string
 
+	// When must equal Linker.When. The hooks reserve and link send what it decides by.
+	When symbolon.When
+
 	// NewID is the NewID of the store. Minted IDs can be reserved. IDs that the database
 	// makes can be reserved if Draws is set, because the store has a DrawDB.
 	NewID symbolon.NewID
@@ -192,7 +195,7 @@ func (a Actions) merge(flow string, existing []any) []any {
 		out = append(out, map[string]any{"hook": "session"})
 	}
 	if a.Reserves() {
-		out = slices.Insert(out, lastParse, a.hook("reserve", reserveBody, parse))
+		out = slices.Insert(out, lastParse, a.hook("reserve", a.reserveBody(), parse))
 	}
 	return append(out, a.hook("link", a.linkBody(), ignore))
 }
@@ -211,7 +214,14 @@ func parses(hook any) bool {
 }
 
 func (a Actions) linkBody() string {
-	return linkBody(a.BackReference.WithDefaults().Key, projection.Paths(a.Columns), a.draws())
+	return linkBody(a.BackReference.WithDefaults().Key, projection.Paths(a.Columns), a.draws(), a.When.Chooses())
+}
+
+func (a Actions) reserveBody() string {
+	if a.When.Chooses() {
+		return reserveBodyWhen
+	}
+	return reserveBody
 }
 
 // Reserves reports whether Actions writes the reserve hook.

@@ -45,7 +45,7 @@ func TestJsonnetOnCaptures(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			link := linkBody("id", projection.Paths(testActions().Columns), true)
+			link := linkBody("id", projection.Paths(testActions().Columns), true, false)
 			identity, err := parseLink(evaluate(t, link, ctx), "id")
 			if strings.Contains(file, "parse-hook") { // called before the insert, with the nil UUID
 				if err == nil {
@@ -59,8 +59,8 @@ func TestJsonnetOnCaptures(t *testing.T) {
 					t.Errorf("got %+v", identity)
 				}
 			}
-			if metadata, ok := parseReserve(evaluate(t, reserveBody, ctx)); !ok || !mayExtend(metadata, "id") {
-				t.Errorf("reserve reads %q, %v", metadata, ok)
+			if identity, ok := parseReserve(evaluate(t, reserveBody, ctx)); !ok || !mayExtend(identity.MetadataPublic, "id") {
+				t.Errorf("reserve reads %q, %v", identity.MetadataPublic, ok)
 			}
 			var sync map[string]string
 			if err := json.Unmarshal(evaluate(t, syncBody, ctx), &sync); err != nil || sync["identity_id"] != in.Identity.ID || len(sync) != 1 {
@@ -73,7 +73,7 @@ func TestJsonnetOnCaptures(t *testing.T) {
 // TestJsonnetNeverFails checks odd contexts, because a Jsonnet error refuses a
 // registration or loses a hint.
 func TestJsonnetNeverFails(t *testing.T) {
-	link := linkBody(`i'd"\`, []string{"active", "metadata_public.a.b", "traits.email", "traits.name.first", "verified_email"}, true)
+	link := linkBody(`i'd"\`, []string{"active", "metadata_public.a.b", "traits.email", "traits.name.first", "verified_email"}, true, false)
 	for _, ctx := range []string{`{}`, `{"identity":null}`, `{"identity":{}}`, `{"identity":"x"}`, `{"identity":{"traits":null,"metadata_public":null}}`,
 		`{"identity":{"traits":[],"metadata_public":"x","verifiable_addresses":null}}`, `{"identity":{"traits":{"name":"Ann"},"verifiable_addresses":[null,{}]}}`,
 		`{"identity":{"metadata_public":{"id":9007199254740993},"verifiable_addresses":[{"verified":true,"via":"email","value":"a@b"}]}}`} {

@@ -147,7 +147,7 @@ const (
 	Undrawn      = "undrawn"      // reserve: the database gave no ID in time; the registration goes on
 	Unreadable   = "unreadable"   // reserve: the body could not be read; the registration goes on
 	Done         = "done"         // link, sync: the bond is as it should be
-	Denied       = "denied"       // link, sync: the identity gets no user; a finding says why
+	Denied       = "denied"       // link, sync: the identity gets no user, or the application denies its user
 	Gone         = "gone"         // link, sync: Ory no longer has the identity
 	Queued       = "queued"       // link, sync: stored by Queue
 	Ignored      = "ignored"      // sync without an admin URL

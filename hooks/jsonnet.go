@@ -19,14 +19,29 @@ const jsonnetGet = `local get(o, k) = if std.isObject(o) && std.objectHas(o, k) 
 const reserveBody = jsonnetGet + `function(ctx) { metadata_public: get(get(ctx, 'identity'), 'metadata_public') }
 `
 
+// whenFields are the members by which Linker.When decides.
+const whenFields = "  schema_id: get(get(ctx, 'identity'), 'schema_id'),\n" +
+	"  verified: std.length([a for a in addresses(get(ctx, 'identity')) if get(a, 'verified') == true]) > 0,\n"
+
+// jsonnetAddresses defines addresses, which returns the verifiable addresses of an identity.
+const jsonnetAddresses = "local addresses(i) = local all = get(i, 'verifiable_addresses'); if std.isArray(all) then all else [];\n"
+
+// reserveBodyWhen is reserveBody with the members by which Linker.When decides.
+const reserveBodyWhen = jsonnetGet + jsonnetAddresses + "function(ctx) {\n" +
+	"  metadata_public: get(get(ctx, 'identity'), 'metadata_public'),\n" + whenFields + "}\n"
+
 const syncBody = jsonnetGet + `function(ctx) { identity_id: get(get(ctx, 'identity'), 'id') }
 `
 
 // linkBody sends the identity's ID, its claims, and the values of the projected columns. With
-// the parameter proof it also sends the proof of a reserved ID.
-func linkBody(key string, paths []string, proof bool) string {
+// the parameter proof it also sends the proof of a reserved ID, and with when the members by
+// which Linker.When decides.
+func linkBody(key string, paths []string, proof, when bool) string {
 	var b strings.Builder
 	b.WriteString(jsonnetGet)
+	if when {
+		b.WriteString(jsonnetAddresses)
+	}
 	b.WriteString("local verified(i) =\n" +
 		"  local all = get(i, 'verifiable_addresses');\n" +
 		"  local good = if std.isArray(all) then [a.value for a in all if get(a, 'verified') == true && get(a, 'via') == 'email'] else [];\n" +
@@ -37,6 +52,9 @@ func linkBody(key string, paths []string, proof bool) string {
 		"  external_id: get(get(ctx, 'identity'), 'external_id'),\n")
 	if proof {
 		b.WriteString("  reserved: get(get(get(ctx, 'identity'), 'metadata_public'), " + quoted(mint.ReservedKey(key)) + "),\n")
+	}
+	if when {
+		b.WriteString(whenFields)
 	}
 	b.WriteString("  created_at: get(get(ctx, 'identity'), 'created_at'),\n" +
 		"  columns: {\n")

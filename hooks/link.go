@@ -81,12 +81,12 @@ func (h *Handler) reread(ctx context.Context, id symbolon.IdentityID, source sym
 }
 
 // reply answers 200 if nothing is left to do: the identity is linked, or gone, or gets no
-// user, or the hint is queued. It answers 503 for "don't know", so that Ory asks again.
+// user, or its user is denied, or the hint is queued. It answers 503 for "don't know", so that Ory asks again.
 func (h *Handler) reply(ctx context.Context, w http.ResponseWriter, t hint, err error) {
 	outcome := Done
 	switch {
 	case err == nil:
-	case errors.Is(err, symbolon.ErrOnHold), errors.Is(err, symbolon.ErrUserGone), errors.Is(err, symbolon.ErrCannotCreate):
+	case errors.As(err, new(*symbolon.DenyError)):
 		outcome = Denied
 	case errors.Is(err, symbolon.ErrNotFound):
 		outcome = Gone
@@ -135,7 +135,8 @@ func readSync(r *http.Request) (symbolon.IdentityID, error) {
 
 // parseLink reads the body that the Jsonnet of Actions sends:
 //
-//	{"identity_id": "…", "id": …, "external_id": …, "reserved": …, "created_at": "…", "columns": {"traits.email": …}}
+//	{"identity_id": "…", "id": …, "external_id": …, "reserved": …, "schema_id": "…", "verified": …, "created_at": "…",
+//	 "columns": {"traits.email": …}}
 //
 // and rebuilds that part of the identity.
 func parseLink(body []byte, key string) (symbolon.Identity, error) {
@@ -148,8 +149,10 @@ func parseLink(body []byte, key string) (symbolon.Identity, error) {
 		return symbolon.Identity{}, err
 	}
 	identity := symbolon.Identity{ID: id, State: symbolon.Active}
-	columns := map[string]json.RawMessage{}
+	columns, verified := map[string]json.RawMessage{}, false
 	err = errors.Join(optional(object, "external_id", &identity.ExternalID),
+		optional(object, "schema_id", &identity.SchemaID),
+		optional(object, "verified", &verified),
 		optional(object, "created_at", &identity.CreatedAt),
 		optional(object, "columns", &columns))
 	if err != nil {
@@ -163,6 +166,9 @@ func parseLink(body []byte, key string) (symbolon.Identity, error) {
 	}
 	if err := restore(&identity, columns); err != nil {
 		return symbolon.Identity{}, err
+	}
+	if verified && len(identity.Addresses) == 0 {
+		identity.Addresses = verifiedSomehow
 	}
 	return identity, nil
 }
@@ -192,6 +198,8 @@ func optional(object map[string]json.RawMessage, name string, v any) error {
 			kind = "a time of RFC 3339"
 		case *map[string]json.RawMessage:
 			kind = "an object"
+		case *bool:
+			kind = "true or false"
 		}
 		return answer.New(400, answer.InvalidRequest, fmt.Sprintf("%s must be %s.", name, kind))
 	}

@@ -174,7 +174,8 @@ func FuzzReserve(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		metadata, ok := parseReserve(body)
+		identity, ok := parseReserve(body)
+		metadata := identity.MetadataPublic
 		if !ok || !mayExtend(metadata, "id") {
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/answer"
 	"github.com/symbolon-id/symbolon/internal/strictjson"
 	"github.com/symbolon-id/symbolon/link"
@@ -18,27 +19,27 @@ import (
 // a 4xx would refuse the registration, a 5xx would delay it, and Ory reads the body of a
 // 200 only.
 func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) {
-	metadata, ok := readReserve(r)
+	identity, ok := readReserve(r)
 	if !ok {
 		h.observe("reserve", Unreadable)
 		h.log().Warn("reserve: the body cannot be read; the registration goes on without a reserved ID")
 		writeReserved(w, noChange)
 		return
 	}
-	back := h.Linker.BackReference.WithDefaults()
+	back, metadata := h.Linker.BackReference.WithDefaults(), identity.MetadataPublic
 	if back.Write == link.WriteNone || !mayExtend(metadata, back.Key) {
 		h.observe("reserve", Passed)
 		writeReserved(w, noChange)
 		return
 	}
-	outcome, body := h.reservation(r.Context(), metadata, back)
+	outcome, body := h.reservation(r.Context(), identity, back)
 	h.observe("reserve", outcome)
 	writeReserved(w, body)
 }
 
 // reservation returns the outcome and the body of the answer.
-func (h *Handler) reservation(ctx context.Context, metadata json.RawMessage, back link.BackReference) (outcome string, body []byte) {
-	id, err := h.Linker.Reserve(ctx)
+func (h *Handler) reservation(ctx context.Context, identity symbolon.Identity, back link.BackReference) (outcome string, body []byte) {
+	id, err := h.Linker.Reserve(ctx, identity)
 	switch {
 	case err != nil:
 		h.log().Warn("reserve: no ID could be drawn from the database; the registration goes on without a reserved ID", "error", err)
@@ -46,7 +47,7 @@ func (h *Handler) reservation(ctx context.Context, metadata json.RawMessage, bac
 	case id.User == "":
 		return Passed, noChange
 	}
-	return Reserved, reserved(metadata, back, id)
+	return Reserved, reserved(identity.MetadataPublic, back, id)
 }
 
 // noChange is the body that leaves the registration as it is. It must not be empty, because
@@ -60,26 +61,40 @@ func writeReserved(w http.ResponseWriter, body []byte) {
 	_, _ = w.Write(body)
 }
 
-// readReserve returns metadata_public as the body has it; nil: the body has none.
-func readReserve(r *http.Request) (json.RawMessage, bool) {
+// readReserve returns the identity as far as the body has it: metadata_public, which is nil if
+// the body has none, and what Linker.When decides by.
+func readReserve(r *http.Request) (symbolon.Identity, bool) {
 	body, err := answer.ReadJSON(r, MaxBody)
 	if err != nil {
-		return nil, false
+		return symbolon.Identity{}, false
 	}
 	return parseReserve(body)
 }
 
-func parseReserve(body []byte) (metadata json.RawMessage, ok bool) {
+func parseReserve(body []byte) (identity symbolon.Identity, ok bool) {
 	if strictjson.Check(body) != nil {
-		return nil, false
+		return identity, false
 	}
 	err := strictjson.Each(body, func(name, value []byte) {
-		if string(name) == "metadata_public" && !strictjson.IsNull(value) {
-			metadata = value
+		switch string(name) {
+		case "metadata_public":
+			if !strictjson.IsNull(value) {
+				identity.MetadataPublic = value
+			}
+		case "schema_id":
+			identity.SchemaID, _ = strictjson.Text(value)
+		case "verified":
+			if string(value) == "true" {
+				identity.Addresses = verifiedSomehow
+			}
 		}
 	})
-	return metadata, err == nil
+	return identity, err == nil
 }
+
+// verifiedSomehow are the addresses of an identity of which a hook says only that Ory has
+// verified one of them. The entry is neither an e-mail address nor a telephone number.
+var verifiedSomehow = []symbolon.Address{{Via: "unknown", Verified: true}}
 
 // mayExtend reports whether the metadata can be sent back with an ID added. It must be an
 // object without the key, because an existing ID is never replaced, and without the key of

@@ -81,6 +81,65 @@ func TestReserveDraws(t *testing.T) {
 	}
 }
 
+// TestReserveAsksWho checks that no ID is drawn for an identity that is not eligible yet, and
+// that a minted ID is reserved for each identity of the right schema. The body is that of the
+// printed Jsonnet.
+func TestReserveAsksWho(t *testing.T) {
+	for _, tt := range []struct {
+		schema, addresses string
+		drawn, minted     bool
+	}{
+		{`"customer"`, `[{"verified":false},{"verified":true}]`, true, true},
+		{`"customer"`, `[{"verified":false}]`, false, true},
+		{`"customer"`, `null`, false, true},
+		{`"machine"`, `[{"verified":true}]`, false, false},
+		{`null`, `[{"verified":true}]`, false, false},
+	} {
+		ctx := `{"identity":{"schema_id":` + tt.schema + `,"verifiable_addresses":` + tt.addresses + `}}`
+		body := evaluate(t, reserveBodyWhen, []byte(ctx))
+		for newID, want := range map[symbolon.NewID]bool{symbolon.ByDatabase: tt.drawn, symbolon.ByMint: tt.minted} {
+			h, store := newHandler(&admin{})
+			store.newID = newID
+			h.Linker.When = symbolon.When{SchemaIDs: []string{"customer"}, Verified: true}
+			draws := 0
+			h.Linker.Store = drawing{store, func(context.Context) (symbolon.UserID, error) { draws++; return "42", nil }}
+			w := post(serve(h), "/hooks/reserve", DeriveKeys(testSecrets).Reserve[0], string(body))
+			if got := w.Body.String() != "{}"; w.Code != 200 || got != want || draws == 1 != (want && newID == symbolon.ByDatabase) {
+				t.Errorf("%s, %s: %d %s, %d draws; want an ID: %v", ctx, newID, w.Code, w.Body, draws, want)
+			}
+		}
+	}
+}
+
+// TestLinkBodySaysWho checks that without the admin API the body of the link hook decides who
+// gets a user. A body that was printed before makes none, and the first request does.
+func TestLinkBodySaysWho(t *testing.T) {
+	for _, tt := range []struct {
+		name, identity string
+		printed        bool // with Linker.When
+		paths          []string
+		made           bool
+	}{
+		{"eligible", `"schema_id":"customer","verifiable_addresses":[{"value":"+1","via":"sms","verified":true}]`, true, nil, true},
+		{"eligible, with its address", `"schema_id":"customer","verifiable_addresses":[{"value":"a@b.c","via":"email","verified":true}]`, true, []string{"verified_email"}, true},
+		{"not verified", `"schema_id":"customer","verifiable_addresses":[{"value":"+1","via":"sms","verified":false}]`, true, nil, false},
+		{"another schema", `"schema_id":"machine","verifiable_addresses":[{"verified":true}]`, true, nil, false},
+		{"printed before", `"schema_id":"customer","verifiable_addresses":[{"verified":true}]`, false, nil, false},
+	} {
+		h, store := newHandler(&admin{})
+		h.Linker.When = symbolon.When{SchemaIDs: []string{"customer"}, Verified: true}
+		body := evaluate(t, linkBody("id", tt.paths, false, tt.printed), []byte(fmt.Sprintf(`{"identity":{"id":%q,%s}}`, ann, tt.identity)))
+		w := post(serve(h), "/hooks/link", DeriveKeys(testSecrets).Link[0], string(body))
+		if w.Code != 200 || (len(store.users()) == 1) != tt.made || strings.Contains(w.Body.String(), Denied) == tt.made {
+			t.Errorf("%s: %d %s, %v", tt.name, w.Code, w.Body, store.users())
+		}
+	}
+	with, without := Actions{When: symbolon.When{Verified: true}}, Actions{}
+	if with.linkBody() == without.linkBody() || with.reserveBody() == without.reserveBody() {
+		t.Error("Actions.When does not change the bodies")
+	}
+}
+
 // TestLinkBodyCarriesTheProof checks that without the admin API a user gets the reserved ID
 // from the body of the link hook.
 func TestLinkBodyCarriesTheProof(t *testing.T) {
@@ -92,7 +151,7 @@ func TestLinkBodyCarriesTheProof(t *testing.T) {
 		context := fmt.Sprintf(`{"identity":{"id":%q,"metadata_public":{"id":"42","id_reserved":%q}}}`, ann, sent)
 		h, store := newHandler(&admin{})
 		store.newID = symbolon.ByDatabase
-		body := evaluate(t, linkBody("id", nil, true), []byte(context))
+		body := evaluate(t, linkBody("id", nil, true, false), []byte(context))
 		if w := post(serve(h), "/hooks/link", DeriveKeys(testSecrets).Link[0], string(body)); w.Code != 200 {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}

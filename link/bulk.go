@@ -32,7 +32,8 @@ const (
 
 // LinkAll is [Linker.Link] for many identities. It is many times faster than single calls
 // if most identities are new and the store is a [symbolon.BulkStore], which makes users in
-// batches. For each identity the contract of Link holds. The results are in the order of
+// batches. For each identity the contract of Link holds, but a new user that the application
+// denies at once is returned without the denial. The results are in the order of
 // the readings; an identity may occur more than once.
 //
 // If Ory or the store stops answering, the remaining identities are not tried and get the

@@ -13,7 +13,8 @@ import (
 // is none. It is idempotent, and concurrent calls for one identity are safe.
 //
 // Errors: a *DenyError says why the identity gets no user (ErrOnHold, ErrUserGone,
-// ErrCannotCreate). ErrNotFound: Ory no longer has the identity. ErrUnavailable: Ory or
+// ErrCannotCreate, ErrNotEligible), or that the application denies its user (ErrDenied). A
+// denied user keeps its bond, and its columns are written. ErrNotFound: Ory no longer has the identity. ErrUnavailable: Ory or
 // the store did not answer, so that nothing is known; the next call finds out.
 func (l *Linker) Link(ctx context.Context, r symbolon.Reading) (symbolon.Link, error) {
 	l.setup()
@@ -41,6 +42,7 @@ func (l *Linker) Lookup(ctx context.Context, id symbolon.IdentityID) (symbolon.L
 		return symbolon.Link{}, fmt.Errorf("look up: %w", err)
 	}
 	p := l.policy()
+	p.When = symbolon.When{} // only a reading can say that the identity is not eligible
 	r := symbolon.Reading{Identity: symbolon.Identity{ID: id}, Source: symbolon.FromRequest}
 	e, err := l.Store.Read(ctx, l.query(r, p))
 	if err != nil {
@@ -49,12 +51,26 @@ func (l *Linker) Lookup(ctx context.Context, id symbolon.IdentityID) (symbolon.L
 	plan, question := decide.Identity(r, e, p)
 	switch {
 	case !question.None():
+	case plan.Err != nil:
+		return symbolon.Link{}, fmt.Errorf("look up identity %s: %w", id, plan.Err)
 	case plan.Action == symbolon.Keep:
 		return *e.Link, nil
-	case plan.Action == symbolon.Deny, plan.Action == symbolon.Hold:
-		return symbolon.Link{}, fmt.Errorf("look up identity %s: %w", id, plan.Err)
 	}
 	return symbolon.Link{}, fmt.Errorf("identity %s has no bond yet: %w", id, symbolon.ErrNotFound)
+}
+
+// kept is the answer of a plan that writes no bond.
+func kept(e symbolon.Evidence, plan symbolon.Plan) (symbolon.Link, error) {
+	if plan.Err != nil {
+		return symbolon.Link{}, plan.Err
+	}
+	return *e.Link, nil
+}
+
+// denies reports whether the application may deny users by their rows.
+func (l *Linker) denies() bool {
+	store, ok := l.Store.(interface{ Denies() bool })
+	return ok && store.Denies()
 }
 
 // maxRounds bounds how often one decision may ask a question: for the identity itself,
@@ -74,7 +90,7 @@ func (l *Linker) link(ctx context.Context, r symbolon.Reading) (symbolon.Link, e
 		plan, question := decide.Identity(r, e, p)
 		if question.None() {
 			if plan.Action == symbolon.Keep {
-				return *e.Link, nil
+				return kept(e, plan)
 			}
 			var out symbolon.Outcome
 			out, question, err = l.write(symbolon.WithReading(ctx, r), q, func(e symbolon.Evidence) (symbolon.Plan, decide.Question, error) {
@@ -82,7 +98,11 @@ func (l *Linker) link(ctx context.Context, r symbolon.Reading) (symbolon.Link, e
 				return plan, question, nil
 			})
 			if question.None() {
-				return l.finish(ctx, r, out, err)
+				link, err := l.finish(ctx, r, out, err)
+				if err == nil && out.New && l.denies() {
+					return l.Lookup(ctx, link.Identity) // the new row may meet a condition, by a default or a trigger
+				}
+				return link, err
 			}
 		}
 		if r, err = l.ask(ctx, r, question, p); err != nil {
@@ -195,6 +215,9 @@ func (l *Linker) finish(ctx context.Context, r symbolon.Reading, out symbolon.Ou
 	l.logOutcome(r, out)
 	l.watchers.notifyOutcome(r, out)
 	if out.New {
+		if l.When.Chooses() && r.Source != symbolon.FromRequest {
+			l.watchers.notify(r.Identity.ID) // an earlier answer may say that the identity was not eligible
+		}
 		if l.AfterLink != nil {
 			l.AfterLink(ctx, out.Link)
 		}

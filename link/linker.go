@@ -51,6 +51,11 @@ type Linker struct {
 	// Defaults to DenyDeleted.
 	OnUserDeleted OnUserDeleted
 
+	// When says which identities get a user. All others get ErrNotEligible, nothing is recorded
+	// about them, and each new reading decides anew. hooks.Actions.When must be the same.
+	// Defaults to every identity.
+	When symbolon.When
+
 	// OnIdentityDeleted says what happens to the row of a user whose identity is proved
 	// gone. Defaults to DeactivateRow.
 	OnIdentityDeleted symbolon.RowPolicy
@@ -145,7 +150,7 @@ func (l *Linker) Voucher(user symbolon.UserID) (mint.Voucher, error) {
 func (l *Linker) policy() decide.Policy {
 	newID := l.Store.NewID()
 	p := decide.Policy{Minter: l.minter, Key: l.BackReference.WithDefaults().Key, NewID: newID, Admin: l.Ory.HasAdmin(), VerifiedEmail: l.AdoptVerifiedEmail,
-		Recreate: l.OnUserDeleted == RecreateDeleted, Gone: map[symbolon.IdentityID]bool{}, Answer: &decide.Answer{}}
+		Recreate: l.OnUserDeleted == RecreateDeleted, When: l.When, Gone: map[symbolon.IdentityID]bool{}, Answer: &decide.Answer{}}
 	if newID == symbolon.ByMint {
 		p.Fresh = sync.OnceValue(l.Mint) // most decisions need no new ID
 	}

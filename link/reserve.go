@@ -27,16 +27,23 @@ type drawer interface {
 	Draw(ctx context.Context) (symbolon.UserID, error)
 }
 
-// Reserve reserves the ID of a future user. A minted ID costs nothing. An ID that the
+// Reserve reserves the ID of a future user for an identity that Ory is about to store. The
+// identity needs only what Linker.When looks at. An identity whose schema gets no users gets no
+// ID, and none is drawn for an identity that is not eligible yet. A minted ID costs nothing. An ID that the
 // database makes is drawn from it if the store has a method Draw, as *sqlstore.Store has; a
 // drawn ID that is never used leaves a gap. Drawing takes a second at most.
-func (l *Linker) Reserve(ctx context.Context) (Reservation, error) {
+func (l *Linker) Reserve(ctx context.Context, id symbolon.Identity) (Reservation, error) {
 	l.setup()
+	if !l.When.AdmitsSchema(id) {
+		return Reservation{}, nil
+	}
 	switch l.Store.NewID() {
 	case symbolon.ByMint:
 		return Reservation{User: l.Mint()}, nil
 	case symbolon.ByDatabase:
-		return l.draw(ctx)
+		if l.When.Admits(id) {
+			return l.draw(ctx)
+		}
 	}
 	return Reservation{}, nil
 }

@@ -47,6 +47,8 @@ func (p pair) state() symbolon.LinkState {
 type rules struct {
 	key    string // the key in metadata_public that holds the back-reference
 	repair bool   // missing back-references must be written
+
+	when symbolon.When // which identities get a user
 }
 
 // comparison is the result of comparing one identity.
@@ -60,6 +62,9 @@ type comparison struct {
 func diff(p pair, digest string, r rules) (j comparison) {
 	switch p.state() {
 	case "":
+		if !r.when.Admits(*p.identity) {
+			return j // it gets no user of its own, and nothing is recorded about it
+		}
 		j.find(p, "", UnlinkedIdentity, "Ory has the identity, and the ledger has no entry for it",
 			"finds or creates its user, as the first request would")
 	case symbolon.OnHold:

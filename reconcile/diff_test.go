@@ -130,6 +130,9 @@ func TestDiff(t *testing.T) {
 // TestDiffUnderRepair checks that only with repair a missing back-reference is a finding.
 func TestDiffUnderRepair(t *testing.T) {
 	p := pair{identity: &symbolon.Identity{ID: ann}, entry: linked(nil)}
+	if got := kindsOf(diff(pair{identity: p.identity}, "d", rules{key: "id", when: symbolon.When{SchemaIDs: []string{"customer"}}}).findings); got != "" {
+		t.Errorf("an identity that gets no user: %s", got)
+	}
 	if got := kindsOf(diff(p, "d", rules{key: "id", repair: true}).findings); got != "missing_back_reference" {
 		t.Error(got)
 	}

@@ -72,7 +72,7 @@ func (r *Reconciler) linkOne(ctx context.Context, f symbolon.Finding) error {
 		return err
 	}
 	seen := symbolon.Reading{Identity: identity, Ticket: ticket, Source: symbolon.FromOperator, Admin: true, Rewrite: f.Kind == StateMismatch}
-	if _, err := r.Linker.Link(ctx, seen); err != nil {
+	if _, err := r.Linker.Link(ctx, seen); err != nil && !errors.Is(err, symbolon.ErrDenied) {
 		return err
 	}
 	if needsTicket(f.Kind) {

@@ -142,8 +142,9 @@ func (r *run) countResults(ctx context.Context, repairs []*repair) error {
 func (r *run) countResult(kind symbolon.FindingKind, err error) {
 	denied, isDenial := errors.AsType[*symbolon.DenyError](err)
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, symbolon.ErrDenied): // a denied user's row is repaired like any other
 		r.state.Repaired[kind]++
+	case errors.Is(err, symbolon.ErrNotEligible): // it was eligible when it was compared
 	case isDenial, errors.Is(err, symbolon.ErrConflict):
 		r.state.Denied++
 		r.state.Rebind = r.state.Rebind || isDenial && denied.Finding == symbolon.RecreatedIdentity

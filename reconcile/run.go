@@ -46,7 +46,7 @@ type baseline struct {
 
 func (r *Reconciler) newRun(o Options) *run {
 	b := r.Linker.BackReference.WithDefaults()
-	return &run{Reconciler: r, options: o, rules: rules{key: b.Key, repair: b.Write == link.WriteRepair},
+	return &run{Reconciler: r, options: o, rules: rules{key: b.Key, repair: b.Write == link.WriteRepair, when: r.Linker.When},
 		minter: mint.NewMinter(r.project(), r.Linker.Secrets...), state: newState(o, r.now()), batch: firstBatch, baseline: baseline{began: r.now()}}
 }
 

@@ -8,8 +8,8 @@ import (
 	"github.com/symbolon-id/symbolon/ory"
 )
 
-// Denials, besides symbolon.ErrOnHold, ErrUserGone and ErrCannotCreate. Every other error
-// is "don't know" (503).
+// Denials, besides symbolon.ErrOnHold, ErrUserGone, ErrCannotCreate, ErrDenied and
+// ErrNotEligible. Every other error is "don't know" (503).
 var (
 	// ErrUnauthenticated: there is no credential, or it is proved that Ory does not accept
 	// it. 401.

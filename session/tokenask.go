@@ -231,6 +231,8 @@ func (v *Verifier) bond(ctx context.Context, t *heldToken) (symbolon.Link, error
 	switch {
 	case err != nil && !denied && !errors.Is(err, symbolon.ErrNotFound):
 		return symbolon.Link{}, err
+	case errors.Is(err, symbolon.ErrDenied):
+		return symbolon.Link{}, err // the application's own row says so, whatever Ory says
 	case err != nil && v.ory.HasAdmin():
 		if link, err = v.linkByAdmin(ctx, t.Identity); err != nil {
 			return symbolon.Link{}, err

@@ -287,6 +287,31 @@ func TestTokenAndRow(t *testing.T) {
 	})
 }
 
+// TestTokenOfADeniedUser checks that a condition on the row denies a token like a session,
+// within MaxStale, although the admin API knows the person. It is lifted in the same way.
+func TestTokenOfADeniedUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := tokenWorld(t)
+		token, s := w.person(1)
+		id := symbolon.IdentityID(s.identity)
+		ways := []*http.Request{byBearer(tokenise(s)), byToken(token)}
+		for _, tt := range []struct {
+			denied string
+			status int
+			said   string
+		}{{"", 200, string(userOf(id))}, {"user_suspended", 403, "user_suspended"}, {"", 200, string(userOf(id))}} {
+			w.store.mu.Lock()
+			w.store.denied = tt.denied
+			w.store.mu.Unlock()
+			time.Sleep(defaultMaxStale)
+			for _, way := range ways {
+				status, said := w.ask(way)
+				expect(t, status, said, tt.status, tt.said)
+			}
+		}
+	})
+}
+
 // TestTokenLeeway checks that the signer's clock may be ten seconds ahead, and that the
 // expiry has no leeway.
 func TestTokenLeeway(t *testing.T) {

@@ -59,7 +59,7 @@ type Verifier struct {
 
 	// MaxStale is how long an answer of Ory is used, measured from the moment when the
 	// question was sent. A revoked session, a deactivated identity and a user whose row was
-	// deleted are refused after this time at the latest, and at once after a Purge. Answers
+	// deleted or denies it are refused after this time at the latest, and at once after a Purge. Answers
 	// that are in use are refreshed earlier, in the background. [Verifier.Bound] takes the
 	// other settings into account. Defaults to 10 seconds.
 	MaxStale time.Duration
@@ -106,9 +106,9 @@ type Verifier struct {
 
 	// ErrorFunc answers a request that Require or Optional does not let in, for example by
 	// a redirect to the login page. errors.Is finds the reason: the errors of this package,
-	// symbolon.ErrOnHold, ErrUserGone and ErrCannotCreate are denials. Every other error is
-	// "don't know", and must not be answered with a login page. Defaults to JSON with
-	// status 401, 403 or 503.
+	// symbolon.ErrOnHold, ErrUserGone, ErrCannotCreate, ErrDenied and ErrNotEligible are
+	// denials. Every other error is "don't know", and must not be answered with a login
+	// page. Defaults to JSON with status 401, 403 or 503.
 	ErrorFunc func(w http.ResponseWriter, r *http.Request, err error)
 
 	// Log defaults to slog.Default(). Credentials are never logged.

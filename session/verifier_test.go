@@ -135,7 +135,7 @@ func TestNegativeAnswersAreRemembered(t *testing.T) {
 }
 
 func TestDenied(t *testing.T) {
-	for sentinel, code := range map[error]string{symbolon.ErrOnHold: "link_on_hold", symbolon.ErrUserGone: "user_gone", symbolon.ErrCannotCreate: "cannot_create"} {
+	for sentinel, code := range map[error]string{symbolon.ErrOnHold: "link_on_hold", symbolon.ErrUserGone: "user_gone", symbolon.ErrCannotCreate: "cannot_create", symbolon.ErrNotEligible: "not_eligible"} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			token, s := w.person(1)

@@ -205,12 +205,13 @@ func (f *network) times(what string) int {
 // fakeStore makes a user for every identity, or refuses.
 type fakeStore struct {
 	symbolon.Store
-	mu    sync.Mutex
-	deny  map[symbolon.IdentityID]error
-	fail  error
-	hold  symbolon.IdentityID // a finding is opened for this identity
-	panic bool
-	looks int
+	mu     sync.Mutex
+	deny   map[symbolon.IdentityID]error
+	fail   error
+	denied string              // the code with which every row denies its user
+	hold   symbolon.IdentityID // a finding is opened for this identity
+	panic  bool
+	looks  int
 }
 
 func userOf(id symbolon.IdentityID) symbolon.UserID { return symbolon.UserID("user-of-" + id) }
@@ -228,7 +229,7 @@ func (s *fakeStore) Read(_ context.Context, q symbolon.Query) (symbolon.Evidence
 	if s.fail != nil || s.deny[id] != nil || s.hold == id {
 		return symbolon.Evidence{}, s.fail
 	}
-	row := &symbolon.Row{ID: userOf(id), Identity: id, Linked: id}
+	row := &symbolon.Row{ID: userOf(id), Identity: id, Linked: id, Denied: s.denied}
 	return symbolon.Evidence{Link: &symbolon.Link{Identity: id, User: row.ID, State: symbolon.Linked}, User: row, Row: row}, nil
 }
 

@@ -97,8 +97,12 @@ func (s *Store) Examine(ctx context.Context) (faults []error, err error) {
 	if err != nil || !sound {
 		return append(faults, misspelt...), err
 	}
+	undecided, err := s.probeDeny(ctx)
+	if err != nil {
+		return nil, err
+	}
 	strangers, err := s.checkStrangers(ctx)
-	return slices.Concat(faults, misspelt, strangers), err
+	return slices.Concat(faults, undecided, misspelt, strangers), err
 }
 
 // faultOf describes a fault of a column.

@@ -214,7 +214,7 @@ func TestDrawsAreFewAndShort(t *testing.T) {
 	var all sync.WaitGroup
 	for range 12 {
 		all.Go(func() {
-			if got, err := r.linker.Reserve(t.Context()); !errors.Is(err, symbolon.ErrUnavailable) {
+			if got, err := r.linker.Reserve(t.Context(), symbolon.Identity{}); !errors.Is(err, symbolon.ErrUnavailable) {
 				t.Errorf("reserved %+v, %v", got, err)
 			}
 		})

@@ -73,8 +73,9 @@ func (r *reader) readBond(ctx context.Context, q symbolon.Query) (stands bool, e
 	link := &symbolon.Link{Project: q.Project, Identity: id}
 	var user, holder sql.NullString
 	var at moment
+	var denied denial
 	err = r.db.queryRow(ctx, readBond, q.Project, string(id), string(id)).Scan(
-		&user, &link.State, &link.Source, &at, &link.Ticket, &link.BackReference, &holder)
+		&user, &link.State, &link.Source, &at, &link.Ticket, &link.BackReference, &holder, &denied)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return false, nil
@@ -83,7 +84,7 @@ func (r *reader) readBond(ctx context.Context, q symbolon.Query) (stands bool, e
 	}
 	link.User = symbolon.UserID(user.String)
 	link.At = at.Time
-	row := &symbolon.Row{ID: link.User, Identity: id, Linked: id} // a user has only one link
+	row := &symbolon.Row{ID: link.User, Identity: id, Linked: id, Denied: string(denied)} // a user has only one link
 	claims := make([]symbolon.Claimed, len(q.Claims))
 	for i, claim := range q.Claims {
 		switch user, _, ok := r.shape.key(claim); {
@@ -114,7 +115,7 @@ func (r *reader) first(q symbolon.Query) *firstReading {
 	f := &firstReading{claim: claim, statement: r.db.store.statement(read, q.Project, id, text, id, key)}
 	l, row, claimed := &f.entry, &f.row, &f.claimed
 	f.statement.Row = []any{&l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference, &f.open,
-		&row.id, &row.identity, &row.linked, &claimed.id, &claimed.identity, &claimed.linked, &claimed.retired}
+		&row.id, &row.identity, &row.denied, &row.linked, &claimed.id, &claimed.identity, &claimed.denied, &claimed.linked, &claimed.retired}
 	return f
 }
 
@@ -155,7 +156,7 @@ func (r *reader) claimed(ctx context.Context, project string, user symbolon.User
 		return c, nil
 	}
 	var s scannedRow
-	err := r.db.queryRow(ctx, readUser, project, string(id), key).Scan(&s.id, &s.identity, &s.linked, &s.retired)
+	err := r.db.queryRow(ctx, readUser, project, string(id), key).Scan(&s.id, &s.identity, &s.denied, &s.linked, &s.retired)
 	if err != nil {
 		return symbolon.Claimed{}, err
 	}
@@ -203,13 +204,14 @@ func (r *reader) count(ctx context.Context, project string) error {
 // scannedRow is a row of the users table. All fields are null if there is no row.
 type scannedRow struct {
 	id, identity, linked, retired sql.NullString
+	denied                        denial
 }
 
 func (s scannedRow) row() *symbolon.Row {
 	if !s.id.Valid {
 		return nil
 	}
-	return &symbolon.Row{ID: symbolon.UserID(s.id.String), Identity: asIdentity(s.identity.String), Linked: symbolon.IdentityID(s.linked.String)}
+	return &symbolon.Row{ID: symbolon.UserID(s.id.String), Identity: asIdentity(s.identity.String), Linked: symbolon.IdentityID(s.linked.String), Denied: string(s.denied)}
 }
 
 func (s scannedRow) claimed() symbolon.Claimed {

@@ -56,6 +56,14 @@ func (s *Store) Forget(ctx context.Context, tx symbolon.Execer, project string, 
 	return nil
 }
 
+// ForgetUser is Forget in a transaction of its own, for a user whose row another program
+// deletes.
+func (s *Store) ForgetUser(ctx context.Context, project string, user symbolon.UserID) error {
+	return s.inRowsTx(ctx, "forget user "+string(user), func(ctx context.Context, db session) error {
+		return s.Forget(ctx, db.tx, project, user)
+	})
+}
+
 func execute(ctx context.Context, tx symbolon.Execer, text string, args ...any) (int64, error) {
 	res, err := tx.ExecContext(ctx, text, args...)
 	if err != nil {

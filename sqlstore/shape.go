@@ -298,6 +298,7 @@ func fitUsers(u Users, dialect Dialect, t table, known *shape) (*shape, []error)
 	}
 	out := &shape{users: u, dialect: dialect, id: need(u.id()), identity: need(u.identity()), others: t.columns, read: t}
 	faults = append(faults, u.checkEmail(t)...)
+	faults = append(faults, u.fitDeny(dialect, t)...)
 	if out.id.name != "" && !out.id.kind.key() {
 		faults = append(faults, u.faultOf(WrongType, u.id(), "is of type "+out.id.declared, "a key must be uuid, text, integer or bigint"))
 	}

@@ -16,7 +16,8 @@ import (
 // The statements are written once for both databases. Only names are filled in: "symbolon."
 // is a schema on Postgres and the prefix "symbolon_" on SQLite, and {users}, {id} and
 // {identity} are quoted names that Users.validate has accepted. Values are always
-// parameters. The parameters appear in the order of their numbers, because some drivers
+// parameters. {denied u} and {denied c} are the code of the condition of Users.Deny that the
+// row meets, and {denied bond} is that code for the row of the identity $3. The parameters appear in the order of their numbers, because some drivers
 // need that.
 
 // read reads all evidence about an identity: its entry ($1, $2), the row that holds the
@@ -27,9 +28,9 @@ import (
 const read = `
 select l.user_id, l.state, l.reason, l.way, l.linked_at, l.ticket, l.digest, l.back_reference,
        exists (select 1 from symbolon.findings f where f.project = $1 and f.identity_id = $2 and f.closed_at is null),
-       cast(u.{id} as text), cast(u.{identity} as text),
+       cast(u.{id} as text), cast(u.{identity} as text), {denied u},
        (select o.identity_id from symbolon.links o where o.project = $1 and o.user_id = cast(u.{id} as text) and o.state = 'linked'),
-       cast(c.{id} as text), cast(c.{identity} as text),
+       cast(c.{id} as text), cast(c.{identity} as text), {denied c},
        (select o.identity_id from symbolon.links o where o.project = $1 and o.user_id = $3 and o.state = 'linked'),
        (select r.user_id from symbolon.retired r where r.project = $1 and r.user_id = $3)
 from (select 1 as one) as q
@@ -42,12 +43,12 @@ left join {users} c on c.{id} = $5`
 // condition on the state would let Postgres choose an index of the linked entries and read
 // all of them.
 const readBond = `
-select l.user_id, l.state, l.way, l.linked_at, l.ticket, l.back_reference, (select cast(u.{id} as text) from {users} u where u.{identity} = $3)
+select l.user_id, l.state, l.way, l.linked_at, l.ticket, l.back_reference, (select cast(u.{id} as text) from {users} u where u.{identity} = $3), {denied bond}
 from symbolon.links l where l.project = $1 and l.identity_id = $2`
 
 // readUser reads the evidence about one more user.
 const readUser = `
-select cast(c.{id} as text), cast(c.{identity} as text),
+select cast(c.{id} as text), cast(c.{identity} as text), {denied c},
        (select o.identity_id from symbolon.links o where o.project = $1 and o.user_id = $2 and o.state = 'linked'),
        (select r.user_id from symbolon.retired r where r.project = $1 and r.user_id = $2)
 from (select 1 as one) as q
@@ -229,7 +230,8 @@ func (s *statements) assemble(dialect Dialect, u Users) {
 		s.ticket = ticketSQLite
 	}
 	s.names = strings.NewReplacer("symbolon.", dialect.prefix(),
-		"{users}", u.parts().String(), "{id}", quote(u.id()), "{identity}", quote(u.identity()))
+		"{users}", u.parts().String(), "{id}", quote(u.id()), "{identity}", quote(u.identity()),
+		"{denied u}", u.denied(dialect, "u"), "{denied c}", u.denied(dialect, "c"), "{denied bond}", u.deniedBond(dialect))
 }
 
 // prefix precedes the names of Symbolon's own tables.

@@ -49,6 +49,18 @@ type Users struct {
 	// emptied.
 	AnonymiseColumns []string
 
+	// Deny maps codes to conditions on the columns of a row. While a row meets a condition,
+	// its user is not handed out, and the caller gets a *symbolon.DenyError with ErrDenied and
+	// the code:
+	//
+	//	Deny: map[string]string{"user_gone": "deleted_at is not null", "user_suspended": "suspended"}
+	//
+	// docs/deny.md has the grammar. A code has lower-case letters and underscores. If a row
+	// meets several conditions, the code that comes first in the alphabet is the answer. A
+	// test of a null column is not true, as in SQL, so a null does not deny anybody. A column
+	// that is missing or cannot be read is ErrUnavailable for everybody, never left out.
+	Deny map[string]string
+
 	// Email is the column of e-mail addresses. EmailVerified is the column that says that
 	// the application has verified the address: by true, by an integer other than 0, or by
 	// a time. Set both or neither. They are read only to adopt users by a verified address.
@@ -129,7 +141,7 @@ func (u Users) validate() []error {
 	switch u.newID() {
 	case ByMint, ByDatabase, ByIdentity:
 	case ByApplication:
-		if u.Table+u.ID+u.Identity != "" || len(u.Columns)+len(u.ReleaseColumns)+len(u.AnonymiseColumns) > 0 {
+		if u.Table+u.ID+u.Identity != "" || len(u.Columns)+len(u.ReleaseColumns)+len(u.AnonymiseColumns)+len(u.Deny) > 0 {
 			fault("new_id %s cannot be combined with a table or its columns, because the application makes its users itself", u.NewID)
 		}
 	default:
@@ -153,6 +165,9 @@ func (u Users) validate() []error {
 		if column == u.id() || column == u.identity() {
 			fault("column %s is Symbolon's own and cannot be released or anonymised", column)
 		}
+	}
+	for _, err := range u.checkDeny() {
+		fault("%w", err)
 	}
 	_, bad := projection.ParseAll(u.columns())
 	for _, err := range bad {

@@ -179,9 +179,9 @@ func (w *world) claiming(value any) symbolon.Identity {
 // reserve reserves an ID. It returns false if the store reserves none.
 func (w *world) reserve() (r link.Reservation, ok bool) {
 	w.Helper()
-	r, err := w.linker.Reserve(w.ctx)
+	r, err := w.linker.Reserve(w.ctx, symbolon.Identity{})
 	for tries := 0; errors.Is(err, symbolon.ErrUnavailable) && tries < 20; tries++ { // on a busy machine a second may be too short
-		r, err = w.linker.Reserve(w.ctx)
+		r, err = w.linker.Reserve(w.ctx, symbolon.Identity{})
 	}
 	w.must(err)
 	if r.User == "" {

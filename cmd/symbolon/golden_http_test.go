@@ -392,6 +392,7 @@ func (s *goldenServer) operatorSide(ory *fakeory.Ory, ada, bob *symbolontest.Per
 		"GET /admin/users/" + adasUser, "GET /admin/users/42", "GET /admin/users/" + ada.IdentityID, "PATCH /admin/users/42",
 		"GET /admin/identities/" + ada.IdentityID, "GET /admin/identities/42", "GET /admin/identities/" + nobodysID, "PATCH /admin/identities/42",
 		"POST /admin/identities/" + ada.IdentityID + "/sync", "POST /admin/identities/42/sync", "POST /admin/identities/" + nobodysID + "/sync", "GET /admin/identities/42/sync",
+		"POST /admin/users/" + adasUser + "/refresh", "POST /admin/users/42/refresh", "GET /admin/users/" + adasUser + "/refresh",
 	} {
 		operator(request, "")
 	}
@@ -436,7 +437,8 @@ func (s *goldenServer) operatorSide(ory *fakeory.Ory, ada, bob *symbolontest.Per
 	}
 
 	s.title("Erasures")
-	for _, request := range []string{"DELETE /admin/users/42", "DELETE /admin/identities/42", "DELETE /admin/identities/" + nobodysID, "DELETE /admin/users/" + adasUser + "?rwo=delete", "DELETE /admin/users/" + adasUser + "?row=keep"} {
+	for _, request := range []string{"DELETE /admin/users/42", "DELETE /admin/identities/42", "DELETE /admin/identities/" + nobodysID, "DELETE /admin/users/" + adasUser + "?rwo=delete", "DELETE /admin/users/" + adasUser + "?row=keep",
+		"DELETE /admin/users/" + adasUser + "?half=identity", "DELETE /admin/users/42?half=user"} {
 		operator(request, "")
 	}
 	for _, query := range []string{"?dry_run=yes", "?dry_run", "?dry_run=true&row=keep", "?dry_run=true", "?dry_run=true&row=delete"} {

@@ -107,6 +107,14 @@ func identityLine(h system.IdentityHalf) string {
 }
 
 func userLine(h system.UserHalf, i *system.IdentityHalf) string {
+	line := rowLine(h, i)
+	if h.Denied != "" {
+		line += "; DENIED, because it meets users.deny." + h.Denied
+	}
+	return line
+}
+
+func rowLine(h system.UserHalf, i *system.IdentityHalf) string {
 	switch {
 	case !h.Row:
 		return "NO ROW in the users table"

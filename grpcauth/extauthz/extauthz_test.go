@@ -96,8 +96,9 @@ func TestJoinedCookies(t *testing.T) {
 // request cannot change it.
 func TestPolicies(t *testing.T) {
 	w := authtest.New(t, nil)
-	p, gone, half := w.User(), w.User(), w.User()
+	p, gone, half, closed := w.User(), w.User(), w.User(), w.User()
 	w.Forget(gone)
+	w.Suspend(closed)
 	w.Fake.RequireSecondFactor(half.IdentityID)
 	w.Auth.Purge(symbolon.IdentityID(half.IdentityID))
 	e := serve(t, server(w))
@@ -111,6 +112,8 @@ func TestPolicies(t *testing.T) {
 		{"-", nil, 401, "unauthenticated"},
 		{"default", nil, 401, "unauthenticated"},
 		{"default", gone.ByToken(), 403, "user_gone"},
+		{"default", closed.ByToken(), 403, authtest.Suspended},
+		{"optional", closed.ByToken(), 200, ""},
 		{"default", half.ByToken(), 403, "aal2_required"},
 		{"optional", nil, 200, ""},
 		{"optional", p.ByToken(), 200, string(p.User)},

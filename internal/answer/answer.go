@@ -12,7 +12,8 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Code is a machine-readable reason. The set of codes is part of the public interface.
+// Code is a machine-readable reason. The set of codes is part of the public interface. An
+// application adds its own by sqlstore.Users.Deny.
 type Code string
 
 const (
@@ -30,9 +31,16 @@ const (
 	LinkOnHold       Code = "link_on_hold"
 	UserGone         Code = "user_gone"
 	CannotCreate     Code = "cannot_create"
+	NotEligible      Code = "not_eligible"
 	Conflict         Code = "conflict"
 	Unavailable      Code = "unavailable"
 )
+
+// Codes lists all codes.
+func Codes() []Code {
+	return []Code{InvalidJSON, InvalidRequest, NotFound, MethodNotAllowed, Timeout, TooLarge, UnsupportedMedia, Unauthenticated,
+		AAL2Required, NotVerified, NotFresh, LinkOnHold, UserGone, CannotCreate, NotEligible, Conflict, Unavailable}
+}
 
 // Problem is an answer that is an error. Its message is public.
 type Problem struct {
@@ -73,6 +81,10 @@ func Of(err error) *Problem {
 		return New(403, UserGone, "The user of this account has been deleted.")
 	case errors.Is(err, symbolon.ErrCannotCreate):
 		return New(403, CannotCreate, "The application cannot make a user for this account.")
+	case errors.Is(err, symbolon.ErrDenied):
+		return deniedBy(err)
+	case errors.Is(err, symbolon.ErrNotEligible):
+		return New(403, NotEligible, "The application makes no user for an account of this kind.")
 	case errors.As(err, &conflict):
 		return New(409, Conflict, conflict.Error())
 	case errors.Is(err, symbolon.ErrConflict):
@@ -83,6 +95,19 @@ func Of(err error) *Problem {
 		return New(404, NotFound, "There is no such identity or user.")
 	}
 	return New(503, Unavailable, "This cannot be answered at the moment. Try again.")
+}
+
+// deniedBy is the answer for a user whom the application's own row denies. The code is that of
+// the condition.
+func deniedBy(err error) *Problem {
+	var deny *symbolon.DenyError
+	switch {
+	case !errors.As(err, &deny) || deny.Code == "":
+		return New(503, Unavailable, "This cannot be answered at the moment. Try again.")
+	case deny.Code == string(UserGone):
+		return Of(symbolon.ErrUserGone)
+	}
+	return New(403, Code(deny.Code), "The application does not let this account in.")
 }
 
 // Write answers with the public form of err. It sets no Retry-After, because Ory obeys it

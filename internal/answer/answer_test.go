@@ -24,6 +24,10 @@ func TestOf(t *testing.T) {
 		{deny(symbolon.ErrOnHold), 403, LinkOnHold},
 		{deny(symbolon.ErrUserGone), 403, UserGone},
 		{deny(symbolon.ErrCannotCreate), 403, CannotCreate},
+		{deny(symbolon.ErrNotEligible), 403, NotEligible},
+		{&symbolon.DenyError{Code: "user_suspended", Detail: "canary", Err: symbolon.ErrDenied}, 403, "user_suspended"},
+		{&symbolon.DenyError{Code: "user_gone", Detail: "canary", Err: symbolon.ErrDenied}, 403, UserGone},
+		{deny(symbolon.ErrDenied), 503, Unavailable}, // no store makes it
 		{&symbolon.ConflictError{Reason: "r"}, 409, Conflict},
 		{fmt.Errorf("x: %w", symbolon.ErrNotFound), 404, NotFound},
 		{symbolon.ErrNoAdmin, 409, Conflict},

@@ -183,6 +183,8 @@ func (c *Config) checkUsers(r *report) {
 	checkOneOf(r, "users.on_user_deleted", u.OnUserDeleted, onDeleted)
 	c.checkCreate(r)
 	c.checkEndings(r)
+	u.checkDeny(r)
+	u.When.check(r)
 	if u.CreateURL != "" {
 		return
 	}

@@ -140,6 +140,13 @@ type UsersConfig struct {
 	Columns       map[string]string  `yaml:"columns"`
 	OnUserDeleted link.OnUserDeleted `yaml:"on_user_deleted"`
 
+	// Deny maps codes to conditions on the columns of a row. While a row meets a condition,
+	// its user gets 403 with the code.
+	Deny map[string]string `yaml:"deny"`
+
+	// When says which identities get a user.
+	When WhenConfig `yaml:"when"`
+
 	// OnIdentityDeleted is what happens to a row when its identity is deleted at Ory, which
 	// is proved first. Default: deactivate if a column is filled from "active", else keep.
 	OnIdentityDeleted symbolon.RowPolicy `yaml:"on_identity_deleted"`
@@ -160,6 +167,20 @@ type UsersConfig struct {
 	// CreateSecret signs the POST: one secret of the form whsec_…, or two while it is
 	// changed. Defaults to a secret that is derived from Secret.
 	CreateSecret []Hidden `yaml:"create_secret"`
+}
+
+// WhenConfig says which identities get a user.
+type WhenConfig struct {
+	// SchemaID lists the identity schemas whose identities get users. Empty: every schema.
+	SchemaID []string `yaml:"schema_id"`
+
+	// Verified requires an address that Ory has verified.
+	Verified bool `yaml:"verified"`
+}
+
+// Rule is the configuration as the library takes it.
+func (w WhenConfig) Rule() symbolon.When {
+	return symbolon.When{SchemaIDs: w.SchemaID, Verified: w.Verified}
 }
 
 // IDSource is the source of the IDs of new users.

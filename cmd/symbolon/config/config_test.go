@@ -64,6 +64,8 @@ users:
   identity: ory_id
   new_id: database
   columns: {email: traits.email, plan: "'free'", level: 3, ok: true, name: "default(traits.name.first, '')"}
+  deny: {user_gone: deleted_at is not null, user_suspended: suspended}
+  when: {schema_id: [customer, staff], verified: true}
   on_user_deleted: recreate
   on_identity_deleted: anonymise
   release_columns: [email]
@@ -97,7 +99,8 @@ func TestEveryKey(t *testing.T) {
 			TrustedProxies: []string{"127.0.0.1", "10.0.0.0/8"}, Drain: 3 * time.Second},
 		Hooks: HooksConfig{Keys: HookKeys{Reserve: []Hidden{Hidden(key(4))}, Link: []Hidden{Hidden(key(5)), Hidden(key(6))}, Sync: []Hidden{}}, Basic: BasicKeys{Hydrate: Hidden("oathkeeper:" + key(7))}},
 		Users: UsersConfig{Table: "app.accounts", ID: "account_id", Identity: "ory_id", NewID: symbolon.ByDatabase,
-			Columns:       map[string]string{"email": "traits.email", "plan": "'free'", "level": "3", "ok": "true", "name": "default(traits.name.first, '')"},
+			Columns: map[string]string{"email": "traits.email", "plan": "'free'", "level": "3", "ok": "true", "name": "default(traits.name.first, '')"},
+			Deny:    map[string]string{"user_gone": "deleted_at is not null", "user_suspended": "suspended"}, When: WhenConfig{SchemaID: []string{"customer", "staff"}, Verified: true},
 			OnUserDeleted: link.RecreateDeleted, OnIdentityDeleted: symbolon.AnonymiseRow,
 			ReleaseColumns: []string{"email"}, AnonymiseColumns: []string{"email", "name"}},
 		Deletion:      DeletionConfig{ProofGap: 45 * time.Second},
@@ -124,6 +127,7 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		"SYMBOLON_HOOKS_KEYS_RESERVE": cmdtest.Key + "r", "SYMBOLON_HOOKS_KEYS_LINK": cmdtest.Key + "l," + cmdtest.Key + "m", "SYMBOLON_HOOKS_KEYS_SYNC": cmdtest.Key + "s", "SYMBOLON_HOOKS_BASIC_HYDRATE": "u:" + cmdtest.Key + "h",
 		"SYMBOLON_USERS_TABLE": "t", "SYMBOLON_USERS_ID": "i", "SYMBOLON_USERS_IDENTITY": "j", "SYMBOLON_USERS_NEW_ID": "identity",
 		"SYMBOLON_USERS_COLUMNS": `{"email":"traits.email"}`, "SYMBOLON_USERS_ON_USER_DELETED": "recreate",
+		"SYMBOLON_USERS_DENY": `{"banned":"suspended"}`, "SYMBOLON_USERS_WHEN_SCHEMA_ID": "a, b", "SYMBOLON_USERS_WHEN_VERIFIED": "true",
 		"SYMBOLON_USERS_ON_IDENTITY_DELETED": "keep", "SYMBOLON_USERS_RELEASE_COLUMNS": "a, b", "SYMBOLON_USERS_ANONYMISE_COLUMNS": "c", "SYMBOLON_DELETION_PROOF_GAP": "2m0s",
 		"SYMBOLON_BACK_REFERENCE_PATH": "metadata_public.k", "SYMBOLON_BACK_REFERENCE_WRITE": "none", "SYMBOLON_BACK_REFERENCE_EXTERNAL_ID": "true",
 		"SYMBOLON_AUTH_MAX_STALE": "3s", "SYMBOLON_AUTH_OUTAGE_GRACE": "4s", "SYMBOLON_AUTH_HEADERS": `{"aal":"X-Aal"}`, "SYMBOLON_AUTH_LOGIN_URL": "https://l/", "SYMBOLON_AUTH_RETURN_TO_HOSTS": "a, b",

@@ -183,6 +183,19 @@ func TestConfigFaults(t *testing.T) {
 		{"path into the secrets", good + "users: {columns: {a: credentials.password}}\n", "users.columns.a", "it must be a path"},
 		{"metadata_admin", good + "users: {columns: {a: metadata_admin.x}}\n", "users.columns.a", "it must be a path"},
 
+		// Which users are denied, and which identities get one.
+		{"deny without a condition", good + "users: {deny: {gone: \"\"}}\n", "users.deny.gone", "the name of a column is missing"},
+		{"deny with SQL", good + "users: {deny: {gone: \"a; drop table users\"}}\n", "users.deny.gone", "at character 2"},
+		{"deny with a function", good + "users: {deny: {gone: \"until > now()\"}}\n", "users.deny.gone", "no meaning"},
+		{"deny with a code of Symbolon's", good + "users: {deny: {link_on_hold: suspended}}\n", "users.deny.link_on_hold", "another meaning"},
+		{"deny with a code in capitals", good + "users: {deny: {Gone: suspended}}\n", "users.deny.Gone", "lower-case"},
+		{"deny with create_url", good + "users: {create_url: \"http://app/users\", deny: {gone: a}}\n", "users.deny", "needs a users table"},
+		{"deny is a list", good + "users: {deny: [suspended]}\n", "users.deny", "mapping"},
+		{"when with a schema twice", good + "users: {when: {schema_id: [a, a]}}\n", "users.when.schema_id[1]", "twice"},
+		{"when with an empty schema", good + "users: {when: {schema_id: [\"\"]}}\n", "users.when.schema_id[0]", "ID of an identity schema"},
+		{"when with an unknown key", good + "users: {when: {schema: [a]}}\n", "users.when.schema", "schema_id"},
+		{"verified is text", good + "users: {when: {verified: \"yes\"}}\n", "users.when.verified", "true or false"},
+
 		// The application that makes its users itself.
 		{"create_url and a table", good + "users: {create_url: \"http://app/users\", table: people}\n", "users.table", "leave it out with users.create_url"},
 		{"create_url and an id", good + "users: {create_url: \"http://app/users\", id: id}\n", "users.id", "leave it out with users.create_url"},

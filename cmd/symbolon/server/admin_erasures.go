@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/symbolon-id/symbolon"
@@ -25,8 +26,14 @@ type erasures struct {
 // continues after that.
 const erasureTimeout = 2 * time.Second
 
-// eraseUser answers DELETE /admin/users/{id}.
+// eraseUser answers DELETE /admin/users/{id}. With ?half=user only the user is forgotten.
 func (h *erasures) eraseUser(r *http.Request) (any, error) {
+	if half, err := halfOnly(r.URL.RawQuery); err != nil || half {
+		if err != nil {
+			return nil, err
+		}
+		return h.people.forget(r)
+	}
 	if _, err := h.people.user(r); err != nil {
 		return nil, err
 	}
@@ -97,6 +104,19 @@ func badErasure(err error) error {
 
 func erasureBody(e symbolon.Erasure) any {
 	return map[string]*system.Erasure{"erasure": system.ErasureOf(e)}
+}
+
+// halfOnly reports whether the query is half=user. With another key it is refused, because
+// the person would not be erased.
+func halfOnly(query string) (bool, error) {
+	values, err := url.ParseQuery(query)
+	if !values.Has("half") {
+		return false, nil // eraseRequest judges every other query
+	}
+	if err != nil || len(values) != 1 || len(values["half"]) != 1 || values.Get("half") != "user" {
+		return false, badRequest("half must be user, and no other key may be beside it.")
+	}
+	return true, nil
 }
 
 // eraseRequest reads ?row=, ?why= and ?dry_run=. A dry run that is misspelt is refused, so that

@@ -18,6 +18,8 @@ type installation struct {
 	*Server
 	ory  *cmdtest.Kratos
 	logs *cmdtest.Buffer
+
+	runID string // of the last run of reconciled
 }
 
 // install creates an installation in a folder of its own, with Ory's admin API.

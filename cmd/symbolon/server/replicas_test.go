@@ -23,7 +23,7 @@ import (
 func (i *installation) beside(t *testing.T) *installation {
 	t.Helper()
 	other := install(t, func(c *config.Config) {
-		c.Database, c.Ory, c.Auth = i.Config.Database, i.Config.Ory, i.Config.Auth
+		c.Database, c.Ory, c.Auth, c.Users = i.Config.Database, i.Config.Ory, i.Config.Auth, i.Config.Users
 	})
 	other.ory = i.ory
 	return other

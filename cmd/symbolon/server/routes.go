@@ -28,13 +28,14 @@ func (p *Server) Public() http.Handler {
 // Operator is the operator's side. Every route requires the operator's key. If no key is
 // configured, only programs on this machine may use the routes.
 func (p *Server) Operator() http.Handler {
-	people := &people{linker: p.Linker, erasures: p.Erasures(), verifier: p.verifier, backReference: p.Config.BackReferenceKey()}
+	people := &people{store: p.Store, project: p.Config.Ory.Project, linker: p.Linker, erasures: p.Erasures(), verifier: p.verifier, backReference: p.Config.BackReferenceKey()}
 	erasures := &erasures{Erasures: p.Erasures(), people: people, log: p.log}
 	findings := &findings{store: p.Store, project: p.Config.Ory.Project, cursors: newCursors(p.Config.Secrets()), repairs: p.repairs}
 	admin := func(do operation) http.Handler { return adminHandler(do, p.log) }
 	return operatorOnly(p.Config.Serve.AdminKey, p.router("operator", []route{
 		{"GET", "/admin/users/{id}", admin(people.user)},
 		{"DELETE", "/admin/users/{id}", admin(erasures.eraseUser)},
+		{"POST", "/admin/users/{id}/refresh", admin(people.refresh)},
 		{"GET", "/admin/identities/{id}", admin(onIdentity(people.identity))},
 		{"DELETE", "/admin/identities/{id}", admin(onIdentity(erasures.eraseIdentity))},
 		{"POST", "/admin/identities/{id}/sync", admin(onIdentity(people.sync))},

@@ -61,6 +61,7 @@ type plan struct {
 	system      *system.System // nil if the database is a file that does not exist yet
 	todo, ran   []string       // SQL
 	maybe       []string       // columns that may hold the identity's ID; after survey, those with UUIDs
+	denies      []string       // conditions that users.deny probably should have
 	unbound     int            // rows of your users table without an identity
 }
 
@@ -162,6 +163,10 @@ func (p *plan) printRows(b *strings.Builder) {
 			fmt.Fprintf(b, ", and drop the new column %s", u.Identity)
 		}
 		b.WriteString("\n")
+	}
+	if len(p.denies) > 0 {
+		fmt.Fprintf(b, "%s may say by itself that a person must not be let in. Symbolon reads that only if users.deny in %s says so: deny: {%s} (docs/deny.md)\n",
+			u.Table, p.file, strings.Join(p.denies, ", "))
 	}
 	if p.unbound > 0 {
 		fmt.Fprintf(b, "%s has %s without an identity: these people need symbolon adopt before symbolon serve, because otherwise somebody who signs up with an address of such a row gets a second user, or none if the address is unique (docs/already-have-users.md)\n",

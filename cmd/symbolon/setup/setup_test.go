@@ -58,6 +58,10 @@ func TestInit(t *testing.T) {
 				want: func(c *config.Config) bool {
 					return c.Users.Identity == "person" && c.Users.OnIdentityDeleted == "delete" && c.Users.Columns["name"] == "'x'" && len(c.Users.ReleaseColumns) == 0
 				}, says: []string{`"person"`}},
+			{name: "columns by which rows are deleted softly", ddl: []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column deleted_at timestamp", "alter table accounts add column is_suspended boolean",
+				"alter table accounts add column banned varchar(9)", "alter table accounts add column undeleted_at timestamp"},
+				want: func(c *config.Config) bool { return len(c.Users.Deny) == 0 }, lacks: []string{"banned", "undeleted"},
+				says: []string{"deny: {user_gone: deleted_at is not null, user_suspended: is_suspended} (docs/deny.md)"}},
 			{name: "a row", ddl: []string{accountsOf(dsn, serial(dsn)), "insert into accounts (email, name) values ('a', 'a')"},
 				want: func(*config.Config) bool { return true }, says: []string{"accounts has 1 row without an identity: these people need symbolon adopt before symbolon serve"}},
 			{name: "rows of which one has an identity", ddl: []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column ory_id varchar(36)",

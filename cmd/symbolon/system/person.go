@@ -54,8 +54,9 @@ const (
 // UserHalf is the user.
 type UserHalf struct {
 	ID       symbolon.UserID     `json:"id"`
-	Row      bool                `json:"row"`         // whether the users table has a row
-	Identity symbolon.IdentityID `json:"identity_id"` // the value of the row's identity column; empty for null
+	Row      bool                `json:"row"`              // whether the users table has a row
+	Identity symbolon.IdentityID `json:"identity_id"`      // the value of the row's identity column; empty for null
+	Denied   string              `json:"denied,omitempty"` // the code of the condition of users.deny that the row meets
 }
 
 // Bond is the JSON of an entry of the ledger.
@@ -94,13 +95,7 @@ type Event struct {
 
 // Lookup reads a person, and the identity at Ory.
 func Lookup(ctx context.Context, linker *link.Linker, erasures *erase.Erasures, key, id string) (Person, error) {
-	if id == "" || len(id) > 255 || strings.ContainsRune(id, 0) || strings.ToValidUTF8(id, "") != id {
-		return Person{}, symbolon.ErrNotFound // no database can hold such a key
-	}
-	if canonical, err := symbolon.ParseIdentityID(id); err == nil {
-		id = string(canonical)
-	}
-	rec, err := linker.Record(ctx, id)
+	rec, err := Record(ctx, linker, id)
 	if err != nil {
 		return Person{}, err
 	}
@@ -121,6 +116,24 @@ func Lookup(ctx context.Context, linker *link.Linker, erasures *erase.Erasures, 
 	return p, err
 }
 
+// Record reads all that the database knows of a person, by an ID that a stranger may have
+// written. ErrNotFound: neither an identity nor a user with this ID is known.
+func Record(ctx context.Context, linker *link.Linker, id string) (symbolon.Record, error) {
+	if id == "" || len(id) > 255 || strings.ContainsRune(id, 0) || strings.ToValidUTF8(id, "") != id {
+		return symbolon.Record{}, symbolon.ErrNotFound // no database can hold such a key
+	}
+	if canonical, err := symbolon.ParseIdentityID(id); err == nil {
+		id = string(canonical)
+	}
+	return linker.Record(ctx, id)
+}
+
+// PersonOf converts a record. Nothing is known of the identity at Ory.
+func PersonOf(rec symbolon.Record) Person {
+	identity, user := halves(rec)
+	return describe(rec, identity, user)
+}
+
 // describe converts a record.
 func describe(rec symbolon.Record, identity symbolon.IdentityID, user symbolon.UserID) Person {
 	p := Person{Findings: []Finding{}, History: []Event{}}
@@ -131,7 +144,7 @@ func describe(rec symbolon.Record, identity symbolon.IdentityID, user symbolon.U
 		p.User = &UserHalf{ID: user}
 	}
 	if rec.Row != nil {
-		p.User.Row, p.User.Identity = true, rec.Row.Identity
+		p.User.Row, p.User.Identity, p.User.Denied = true, rec.Row.Identity, rec.Row.Denied
 	}
 	if rec.Link != nil {
 		p.Link = BondOf(*rec.Link)

@@ -85,7 +85,7 @@ func NewStore(c *config.Config, db *sql.DB, dialect sqlstore.Dialect) *sqlstore.
 		return &sqlstore.Store{DB: db, Dialect: dialect, Users: sqlstore.Users{NewID: sqlstore.ByApplication}}
 	}
 	users := sqlstore.Users{Table: u.Table, ID: u.ID, Identity: u.Identity, NewID: u.NewID, Columns: u.Columns,
-		ReleaseColumns: u.ReleaseColumns, AnonymiseColumns: u.AnonymiseColumns}
+		ReleaseColumns: u.ReleaseColumns, AnonymiseColumns: u.AnonymiseColumns, Deny: u.Deny}
 	if c.Adopt.VerifiedEmail {
 		users.Email, users.EmailVerified = c.EmailColumn(), c.Adopt.VerifiedColumn
 	}
@@ -101,7 +101,7 @@ func NewClient(c *config.Config) *ory.Client {
 
 func newLinker(c *config.Config, ory symbolon.Ory, store symbolon.Store, log *slog.Logger) *link.Linker {
 	return &link.Linker{Ory: ory, Store: store, Project: c.Ory.Project, Secrets: c.Secrets(),
-		BackReference: backReference(c), OnUserDeleted: c.Users.OnUserDeleted,
+		BackReference: backReference(c), OnUserDeleted: c.Users.OnUserDeleted, When: c.Users.When.Rule(),
 		OnIdentityDeleted: c.Users.OnIdentityDeleted, ProofGap: c.Deletion.ProofGap,
 		AdoptVerifiedEmail: c.Adopt.VerifiedEmail, Log: log}
 }
@@ -130,6 +130,6 @@ func NewCreator(c *config.Config) *createurl.Client {
 
 // Actions are the hooks that `actions print` prints.
 func Actions(c *config.Config) hooks.Actions {
-	return hooks.Actions{URL: c.Serve.URL, Keys: HookKeys(c), BackReference: backReference(c), Columns: c.Users.Columns,
+	return hooks.Actions{URL: c.Serve.URL, Keys: HookKeys(c), BackReference: backReference(c), Columns: c.Users.Columns, When: c.Users.When.Rule(),
 		NewID: c.Users.IDSource(), Draws: c.Draws()}
 }

@@ -38,10 +38,8 @@ func (q *Queue) Hint(ctx context.Context, id symbolon.IdentityID, source symbolo
 func looker(l *link.Linker) func(context.Context, Job) error {
 	return func(ctx context.Context, job Job) error {
 		_, err := l.Refresh(symbolon.Background(ctx, patience), symbolon.IdentityID(job.Key), symbolon.Source(job.Note))
-		for _, answer := range []error{symbolon.ErrNotFound, symbolon.ErrOnHold, symbolon.ErrUserGone, symbolon.ErrCannotCreate} {
-			if errors.Is(err, answer) {
-				return nil // the answer is final. Each denial has a finding
-			}
+		if errors.Is(err, symbolon.ErrNotFound) || errors.As(err, new(*symbolon.DenyError)) {
+			return nil // the answer is final
 		}
 		return err
 	}

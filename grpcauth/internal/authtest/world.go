@@ -79,7 +79,8 @@ func start(t testing.TB, public, admin string, configure func(*session.Verifier)
 	client := &ory.Client{PublicURL: public, AdminURL: admin}
 	quiet := slog.New(slog.DiscardHandler)
 	w := &World{DB: db, t: t}
-	w.Linker = &link.Linker{Ory: client, Store: &sqlstore.Store{DB: db, Dialect: sqlstore.SQLite}, Log: quiet}
+	w.Linker = &link.Linker{Ory: client, Store: &sqlstore.Store{DB: db, Dialect: sqlstore.SQLite,
+		Users: sqlstore.Users{Deny: map[string]string{Suspended: "name = 'suspended'"}}}, Log: quiet}
 	w.Auth = &session.Verifier{Linker: w.Linker, Log: quiet}
 	if configure != nil {
 		configure(w.Auth)
@@ -136,6 +137,18 @@ func (w *World) Forget(p *Person) {
 		w.t.Fatal(err)
 	}
 	if _, err := w.DB.ExecContext(w.t.Context(), "delete from symbolon_users where id = $1", string(p.User)); err != nil {
+		w.t.Fatal(err)
+	}
+	w.Auth.Purge(symbolon.IdentityID(p.IdentityID))
+}
+
+// Suspended is the code with which the application denies the persons of Suspend.
+const Suspended = "user_suspended"
+
+// Suspend makes the application deny the person's user.
+func (w *World) Suspend(p *Person) {
+	w.t.Helper()
+	if _, err := w.DB.ExecContext(w.t.Context(), "update symbolon_users set name = 'suspended' where id = $1", string(p.User)); err != nil {
 		w.t.Fatal(err)
 	}
 	w.Auth.Purge(symbolon.IdentityID(p.IdentityID))
