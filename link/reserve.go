@@ -32,13 +32,27 @@ type drawer interface {
 // drawn ID that is never used leaves a gap. Drawing takes a second at most.
 func (l *Linker) Reserve(ctx context.Context) (Reservation, error) {
 	l.setup()
-	switch l.Store.NewID() {
-	case symbolon.ByMint:
+	switch newID := l.Store.NewID(); {
+	case newID == symbolon.ByMint:
 		return Reservation{User: l.Mint()}, nil
-	case symbolon.ByDatabase:
+	case newID == symbolon.ByDatabase:
 		return l.draw(ctx)
+	case newID.Proved():
+		return l.proved(l.maker()())
 	}
 	return Reservation{}, nil
+}
+
+// proved adds the proof to an ID that cannot prove anything by itself.
+func (l *Linker) proved(user symbolon.UserID) (Reservation, error) {
+	if user == "" {
+		return Reservation{}, nil
+	}
+	proof, err := l.minter.Reserve(user)
+	if err != nil {
+		return Reservation{}, err
+	}
+	return Reservation{User: user, Proof: proof}, nil
 }
 
 func (l *Linker) draw(ctx context.Context) (Reservation, error) {
@@ -49,12 +63,8 @@ func (l *Linker) draw(ctx context.Context) (Reservation, error) {
 	ctx, cancel := context.WithTimeout(ctx, drawTimeout)
 	defer cancel()
 	user, err := store.Draw(ctx)
-	if err != nil || user == "" {
-		return Reservation{}, err
-	}
-	proof, err := l.minter.Reserve(user)
 	if err != nil {
 		return Reservation{}, err
 	}
-	return Reservation{User: user, Proof: proof}, nil
+	return l.proved(user)
 }

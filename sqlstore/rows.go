@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -57,29 +58,31 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 		}
 	}
 	cells := w.shape.paths(w.q.Reading.Identity)
-	base, optional := w.shape.sortCells(cells)
+	form := w.shape.signUp(w.q.Reading.Identity)
+	base, optional := w.shape.sortCells(slices.Concat(cells, form), w.now)
+	refused := refusedCells(slices.Concat(cells, form))
 	if w.mode == activeAlone {
 		return w.insertActive(ctx, key, base, optional, cells)
 	}
 	whole := slices.Concat(base, optional)
 	if w.together && key != nil {
 		columns, values := w.shape.newRow(key, w.q.Reading.Identity.ID, whole)
-		return planned, cells, refusedCells(cells), w.lastly(ctx, w.store.statement(insertInto(columns), values...))
+		return planned, cells, refused, w.lastly(ctx, w.store.statement(insertInto(columns), values...))
 	}
 	if w.mode == wholeRow {
 		id, err := w.insert(ctx, key, whole)
-		return id, cells, refusedCells(cells), w.store.Dialect.refusalAs(errRefused, err)
+		return id, cells, refused, w.store.Dialect.refusalAs(errRefused, err)
 	}
 	id, refusal, err := w.tryInsert(ctx, key, whole)
 	if err != nil || refusal == nil {
-		return id, cells, refusedCells(cells), err
+		return id, cells, refused, err
 	}
 	if id, err = w.insertBase(ctx, key, base); err != nil || id == "" {
 		return "", nil, nil, err
 	}
 	_, key, _ = w.shape.key(id)
 	left, err := w.writeOneByOne(ctx, key, optional)
-	return id, cells, append(refusedCells(cells), left...), err
+	return id, cells, append(refused, left...), err
 }
 
 // insertActive makes the planned user with the required columns and the column that is filled
@@ -113,8 +116,8 @@ func refusedLate(cells []cell) (left []leftOut) {
 }
 
 // sortCells separates the values of required columns from the others.
-func (t *shape) sortCells(cells []cell) (base, optional []cell) {
-	base = slices.DeleteFunc(t.literals(), func(c cell) bool { return c.unfit != "" })
+func (t *shape) sortCells(cells []cell, now time.Time) (base, optional []cell) {
+	base = slices.DeleteFunc(t.literals(now), func(c cell) bool { return c.unfit != "" })
 	for _, c := range cells {
 		switch {
 		case c.param == nil, c.unfit != "": // left to the column's default
@@ -155,7 +158,7 @@ func (t *shape) newRow(key any, identity symbolon.IdentityID, cells []cell) (col
 // insert inserts a row. errUsed means that the returned ID was given to another person
 // before.
 func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon.UserID, err error) {
-	if w.plan.Reserved {
+	if w.plan.Reserved && w.store.NewID() == ByDatabase {
 		return w.insertReserved(ctx, key, cells)
 	}
 	columns, values := w.shape.newRow(key, w.q.Reading.Identity.ID, cells)
@@ -314,22 +317,36 @@ func (w *writer) takeColumn(ctx context.Context, key any) error {
 // no value becomes null, if the column allows it.
 func (w *writer) writeColumns(ctx context.Context, key any) ([]cell, []leftOut, error) {
 	cells := w.shape.paths(w.q.Reading.Identity)
+	left, err := w.writeCells(ctx, key, slices.Concat(cells, w.sentForm()))
+	return cells, left, err
+}
+
+// sentForm returns the values that the sign-up form has sent. A row keeps the others.
+func (w *writer) sentForm() []cell {
+	if len(w.q.Reading.Identity.Transient) == 0 {
+		return nil
+	}
+	return slices.DeleteFunc(w.shape.signUp(w.q.Reading.Identity), func(c cell) bool { return c.param == nil && c.refused == "" })
+}
+
+func (w *writer) writeCells(ctx context.Context, key any, cells []cell) ([]leftOut, error) {
 	left := refusedCells(cells)
 	writable := slices.DeleteFunc(slices.Clone(cells), func(c cell) bool {
 		return c.unfit != "" || c.refused != "" || c.param == nil && c.notNull
 	})
 	if len(writable) == 0 {
-		return cells, left, nil
+		return left, nil
 	}
+	writable = append(writable, w.shape.touches(w.now)...)
 	if w.mode == activeAlone {
 		more, err := w.writeActive(ctx, key, writable)
-		return cells, append(left, more...), err
+		return append(left, more...), err
 	}
 	if w.mode != wholeRow || strings.HasPrefix(w.before.digest, refusedMark) {
 		more, err := w.writeOneByOne(ctx, key, writable)
-		return cells, append(left, more...), err
+		return append(left, more...), err
 	}
-	return cells, left, w.store.Dialect.refusalAs(errRefused, w.set(ctx, key, writable))
+	return left, w.store.Dialect.refusalAs(errRefused, w.set(ctx, key, writable))
 }
 
 // writeActive writes only the cells that are filled from active. The next reading tries the

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
@@ -51,6 +52,7 @@ type shape struct {
 type filled struct {
 	column
 	projection.Projection
+	quiet bool   // an object or an array that does not fit is no finding
 	unfit string // why the column is left out; empty: it is written
 }
 
@@ -318,14 +320,15 @@ func (u Users) missing(name string, leftOut bool) error {
 func (t *shape) fitColumns(known *shape) (faults []error) {
 	projections, _ := projection.ParseAll(t.users.columns())
 	for _, p := range projections {
-		f := filled{column: t.others[p.Column], Projection: p}
+		f := filled{column: t.others[p.Column], Projection: p, quiet: t.users.byDefault(p)}
 		fault := func(kind FaultKind, unfit, is, fix string) {
 			f.unfit = unfit
 			faults = append(faults, &Fault{Kind: kind, Column: p.Column, Is: "column " + t.users.table() + "." + p.Column + " " + is, Fix: fix,
 				LeftOut: unfit != unfitConstant, atStart: unfit == unfitConstant})
 		}
-		_, refused := textOf(f.kind, t.dialect, p.Literal)
-		_, noBoolean := textOf(f.kind, t.dialect, true)
+		_, refused := f.column.text(t.dialect, constant(p.Literal, time.Unix(0, 0)))
+		_, noBoolean := f.column.text(t.dialect, true)
+		never := f.never(t.dialect)
 		switch {
 		case f.name == "":
 			f.column, f.unfit = known.lastKnown(p.Column), unfitMissing
@@ -334,6 +337,8 @@ func (t *shape) fitColumns(known *shape) (faults []error) {
 			fault(Refusing, unfitGenerated, "is generated and cannot be written", "leave it out of users.columns")
 		case p.Path == "active" && noBoolean != "":
 			fault(WrongType, unfitConstant, "is of type "+f.declared+", which cannot hold whether an identity is active", "make it a boolean, because otherwise no ban is written to it")
+		case never != "":
+			fault(WrongType, unfitConstant, "is of type "+f.declared+", which can never hold "+p.Path, "change the column, or its expression in users.columns: "+never)
 		case refused != "":
 			fault(WrongType, unfitConstant, "is of type "+f.declared+", and its constant cannot be written", "change the constant in users.columns: "+refused)
 		}
@@ -370,4 +375,30 @@ func (t *shape) fitEmptied() (faults []error) {
 		}
 	}
 	return faults
+}
+
+// samples are values of the paths whose values are always of one kind.
+var samples = map[string]any{"created_at": time.Unix(0, 0), "verified_emails": json.RawMessage(`["a@b.c"]`), "verified_email": "a@b.c", "verified_phone": "+1",
+	"schema_id": "s", "organization_id": "s", "external_id": "s"}
+
+// never says why the column can hold no value of any of its paths; empty: it may hold some.
+func (f filled) never(dialect Dialect) (why string) {
+	for _, path := range f.Paths() {
+		sample, known := samples[path]
+		if !known {
+			return ""
+		}
+		var refused string
+		if _, refused = f.text(dialect, sample); refused == "" {
+			return ""
+		}
+		why = refused
+	}
+	return why
+}
+
+// byDefault reports whether Symbolon's own table is filled with the expression by default. The
+// operator has not asked for it, so a value of another form is no finding.
+func (u Users) byDefault(p projection.Projection) bool {
+	return u.table() == defaultTable && p.Path == defaultColumns[p.Column]
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/projection"
 )
 
@@ -74,12 +75,29 @@ func (u Users) newID() symbolon.NewID {
 	return cmp.Or(u.NewID, symbolon.ByMint)
 }
 
+// defaultColumns are the columns of symbolon_users.
+var defaultColumns = map[string]string{"email": "traits.email", "name": "traits.name", "active": "active"}
+
 func (u Users) columns() map[string]string {
 	if u.Columns == nil && u.table() == defaultTable {
-		return map[string]string{"email": "traits.email", "name": "traits.name", "active": "active"}
+		return defaultColumns
 	}
 	return u.Columns
 }
+
+// newIDLength is the length of the new IDs as text; 0: it is not known.
+func (u Users) newIDLength() int {
+	switch id := u.newID(); {
+	case id == ByMint, id == ByIdentity:
+		return lengthOfID
+	case id.Template():
+		return mint.TemplateLength(string(id))
+	}
+	return 0
+}
+
+// plainUUID reports whether a template makes UUIDs and nothing else.
+func plainUUID(template symbolon.NewID) bool { return template == "{uuidv4}" || template == "{uuidv7}" }
 
 // one reports whether the key and the identity are the same column.
 func (u Users) one() bool { return u.id() == u.identity() }
@@ -127,13 +145,15 @@ func (u Users) validate() []error {
 	name("id column", u.id())
 	name("identity column", u.identity())
 	switch u.newID() {
-	case ByMint, ByDatabase, ByIdentity:
+	case ByMint, ByDatabase, ByIdentity, ByProgram:
 	case ByApplication:
 		if u.Table+u.ID+u.Identity != "" || len(u.Columns)+len(u.ReleaseColumns)+len(u.AnonymiseColumns) > 0 {
 			fault("new_id %s cannot be combined with a table or its columns, because the application makes its users itself", u.NewID)
 		}
 	default:
-		fault("new_id %q must be uuidv7, database, identity or create_url", u.NewID)
+		if err := mint.CheckTemplate(string(u.NewID)); err != nil {
+			fault("new_id %q must be uuidv7, database, identity, create_url, program or a template: %w", u.NewID, err)
+		}
 	}
 	if u.one() && u.newID() != ByIdentity {
 		fault("column %s is both the key and the identity: that needs new_id identity", u.id())
