@@ -200,16 +200,14 @@ func (u Users) emptyColumns(t table) (faults []error) {
 		return nil // said already
 	}
 	projections, _ := projection.ParseAll(u.columns())
-	fills := map[string]bool{u.id(): true, u.identity(): true}
 	for _, p := range projections {
-		fills[p.Column] = p.Path != "" || p.Literal != nil
 		if c := t.columns[p.Column]; c.notNull && !c.preset && p.Transient() && p.Literal == nil {
 			faults = append(faults, u.faultOf(Refusing, c.name, "is not null and has no default, and "+p.Path+" often comes after the row was made",
 				"write default(%s, '') in users.columns, with a value of yours", p.Path))
 		}
 	}
-	for name, c := range t.columns {
-		if c.notNull && !c.preset && !c.generated && !fills[name] && t.mayFill(name) == "" {
+	for _, name := range u.unfilled(t) {
+		if c := t.columns[name]; t.mayFill(name) == "" {
 			fix := "give it a default, or fill it in users.columns, from a path or with a constant"
 			if c.kind == instant {
 				fix = "fill it with now or updated_at in users.columns, or give it a default"
@@ -219,6 +217,16 @@ func (u Users) emptyColumns(t table) (faults []error) {
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return faults
+}
+
+// fills are the columns that Symbolon fills in a new row.
+func (u Users) fills() map[string]bool {
+	out := map[string]bool{u.id(): true, u.identity(): true}
+	projections, _ := projection.ParseAll(u.columns())
+	for _, p := range projections {
+		out[p.Column] = p.Path != "" || p.Literal != nil
+	}
+	return out
 }
 
 // checkLayout compares Symbolon's own tables with the migrations.

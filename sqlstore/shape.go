@@ -287,7 +287,11 @@ func (s *Store) withShape(ctx context.Context, f func(*shape) error) error {
 // parameter known may be nil.
 func fitUsers(u Users, dialect Dialect, t table, known *shape) (*shape, []error) {
 	if len(t.columns) == 0 {
-		return nil, []error{&Fault{Kind: NoTable, Is: "there is no table " + u.table(), Fix: "create it, or run Symbolon's migrations if it is " + defaultTable}}
+		fix := "create it, or name another in users.table"
+		if u.table() == defaultTable {
+			fix = "run Symbolon's migrations (symbolon migrate). If they ran without the right to create tables beside yours, run as the owner of the schema: " + createDefault
+		}
+		return nil, []error{&Fault{Kind: NoTable, Is: "there is no table " + u.table(), Fix: fix}}
 	}
 	var faults []error
 	need := func(name string) column {
@@ -311,6 +315,9 @@ func fitUsers(u Users, dialect Dialect, t table, known *shape) (*shape, []error)
 	}
 	return out, faults
 }
+
+// createDefault makes symbolon_users on Postgres, as far as Symbolon needs it.
+const createDefault = "create table symbolon_users (id uuid primary key default gen_random_uuid(), ory_identity_id uuid unique, email text, name text, active boolean not null default true);"
 
 func (u Users) missing(name string, leftOut bool) error {
 	return &Fault{Kind: NoColumn, Column: name, Is: "table " + u.table() + " has no column " + name, Fix: "add it, or name another", LeftOut: leftOut}

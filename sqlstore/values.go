@@ -139,10 +139,10 @@ func (c column) text(dialect Dialect, v any) (s, refused string) {
 	if raw, ok := v.(json.RawMessage); ok {
 		return c.document(raw)
 	}
-	if c.kind == array {
+	k := c.kind
+	if _, isText := v.(string); k == array && !isText { // the server reads a text such as {a,b}
 		return "", "a single value does not fit a column of arrays"
 	}
-	k := c.kind
 	switch v := v.(type) {
 	case string:
 		if k.integer() || k == float || k == boolean {
