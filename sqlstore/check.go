@@ -81,6 +81,15 @@ func (s *Store) Examine(ctx context.Context) (faults []error, err error) {
 	if faults, err = s.checkLayout(ctx); err != nil {
 		return nil, err
 	}
+	if len(t.columns) == 0 {
+		f, err := s.elsewhere(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			return append(faults, f), nil
+		}
+	}
 	if err := s.users().checkRelation(t); err != nil {
 		return append(faults, err), nil
 	}
@@ -101,6 +110,33 @@ func (s *Store) Examine(ctx context.Context) (faults []error, err error) {
 	}
 	strangers, err := s.checkStrangers(ctx)
 	return slices.Concat(faults, misspelt, strangers), err
+}
+
+// otherSchemas are the schemas that have a table with the name $1.
+const otherSchemas = `
+select quote_ident(n.nspname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relname = $1 and c.relkind in ('r', 'p', 'v') and n.nspname not like 'pg\_%' order by 1`
+
+// elsewhere is the fault of a table that is in a schema that Postgres does not look into: it is
+// not in the search path, or the database user may not use it.
+func (s *Store) elsewhere(ctx context.Context) (*Fault, error) {
+	name := s.users().parts()
+	if s.Dialect != Postgres || name.schema != "" {
+		return nil, nil
+	}
+	schemas, err := readNames(ctx, s.DB, otherSchemas, []any{name.table})
+	if err != nil {
+		return nil, unavailable("look for table "+name.table, err)
+	}
+	if len(schemas) == 0 {
+		return nil, nil
+	}
+	var grants []string
+	for _, schema := range schemas {
+		grants = append(grants, fmt.Sprintf("grant usage on schema %s to %s;", schema, s.user(ctx)))
+	}
+	return &Fault{Kind: NoTable, Is: fmt.Sprintf("there is no table %s where Postgres looks, but one in schema %s", name.table, strings.Join(schemas, ", ")),
+		Fix: fmt.Sprintf("name it with its schema in users.table: %s.%s. If the schema is in the search path already, the database user may not use it: %s", schemas[0], name.table, strings.Join(grants, " "))}, nil
 }
 
 // faultOf describes a fault of a column.

@@ -120,7 +120,12 @@ func (n tableName) String() string {
 	return quote(n.schema) + "." + quote(n.table)
 }
 
-var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
+// identifier is narrower than the databases are: no quotes, dots and braces, so that a quoted
+// name needs no escapes, and the names of statements stay apart.
+var identifier = regexp.MustCompile(`^[\p{L}_][\p{L}\p{M}\p{N}_ $-]{0,62}$`)
+
+// maxName is the longest name of Postgres, in bytes.
+const maxName = 63
 
 // quote quotes a name that validate accepted.
 func quote(name string) string { return `"` + name + `"` }
@@ -132,8 +137,8 @@ func (u Users) validate() []error {
 		faults = append(faults, fmt.Errorf("sqlstore: users: "+format, args...))
 	}
 	name := func(what, s string) {
-		if !identifier.MatchString(s) {
-			fault("%s %q is not a name of letters, digits and underscores (63 at most)", what, s)
+		if !identifier.MatchString(s) || len(s) > maxName {
+			fault("%s %q is not a name of letters, digits, '_', '-', '$' and blanks (63 bytes at most), beginning with a letter or '_'", what, s)
 		}
 	}
 	if schema, table, found := strings.Cut(u.table(), "."); found {

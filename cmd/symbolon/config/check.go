@@ -168,7 +168,7 @@ func visible(s string) bool {
 }
 
 var (
-	nameForm    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
+	nameForm    = regexp.MustCompile(`^[\p{L}_][\p{L}\p{M}\p{N}_ $-]{0,62}$`)
 	newIDs      = []symbolon.NewID{symbolon.ByMint, symbolon.ByDatabase, symbolon.ByIdentity}
 	onDeleted   = []link.OnUserDeleted{link.DenyDeleted, link.RecreateDeleted}
 	rowPolicies = []symbolon.RowPolicy{symbolon.KeepRow, symbolon.DeactivateRow, symbolon.AnonymiseRow, symbolon.DeleteRow}
@@ -177,7 +177,7 @@ var (
 
 const projectionRule = "it must be " + projection.Forms + "; in YAML, write a literal text as \"'x'\""
 
-const nameRule = "it must be at most 63 letters, digits and '_', and must not begin with a digit"
+const nameRule = "it must be at most 63 letters, digits, '_', '-', '$' and blanks, and must begin with a letter or '_'"
 
 func (c *Config) checkUsers(r *report) {
 	u := &c.Users

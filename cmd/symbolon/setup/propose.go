@@ -15,6 +15,7 @@ var (
 	identityWords = []string{"ory_identity_id", "identity_id", "kratos_identity_id", "kratos_id", "ory_id", "ory_identity", "ory"}
 	emailWords    = []string{"email", "e_mail", "email_address", "mail", "emailaddress"}
 	nameWords     = []string{"name", "full_name", "display_name", "fullname"}
+	createdWords  = []string{"createdat", "datejoined", "insertedat"}
 	touchWords    = []string{"updatedat", "modifiedat", "lastmodified"}
 	activeWords   = []string{"active", "is_active", "enabled", "is_enabled"}
 )
@@ -91,6 +92,10 @@ func proposeColumns(t sqlstore.Table, key, identity string) map[string]string {
 	for _, c := range t.Columns {
 		if c.Time && slices.Contains(touchWords, strings.ToLower(strings.ReplaceAll(c.Name, "_", ""))) && !c.Triggered && c.Name != key && c.Name != identity {
 			out[c.Name] = "updated_at" // an ORM fills it, not the database
+			continue
+		}
+		if c.Time && slices.Contains(createdWords, strings.ToLower(strings.ReplaceAll(c.Name, "_", ""))) && !c.Default && !c.Triggered && c.Name != key && c.Name != identity {
+			out[c.Name] = "now"
 			continue
 		}
 		if !c.NotNull || c.Default || c.Triggered || c.Name == key || c.Name == identity || out[c.Name] != "" {
