@@ -128,7 +128,8 @@ func Parse(column, expr string) (Projection, error) {
 // maxPaths is the maximum number of paths in a list.
 const maxPaths = 8
 
-// list reads the inside of a list. A literal with commas may only be the last item.
+// list reads the inside of a list. A literal with commas may only be the last item. The path
+// active always has a value, so it has no alternative.
 func (p *Projection) list(inside string) bool {
 	var paths []string
 	last := inside
@@ -146,7 +147,7 @@ func (p *Projection) list(inside string) bool {
 			return false
 		}
 	}
-	if len(paths) == 0 || len(paths) > maxPaths || slices.ContainsFunc(paths, func(path string) bool { return !isPath(path) }) {
+	if len(paths) == 0 || len(paths) > maxPaths || len(paths) > 1 && slices.Contains(paths, "active") || slices.ContainsFunc(paths, func(path string) bool { return !isPath(path) }) {
 		return false
 	}
 	p.Path, p.Else = paths[0], paths[1:]

@@ -321,12 +321,16 @@ func (w *writer) writeColumns(ctx context.Context, key any) ([]cell, []leftOut, 
 	return cells, left, err
 }
 
-// sentForm returns the values that the sign-up form has sent. A row keeps the others.
-func (w *writer) sentForm() []cell {
-	if len(w.q.Reading.Identity.Transient) == 0 {
-		return nil
+// sentForm returns the values that the sign-up form has sent. A row keeps the others, and no
+// default replaces them.
+func (w *writer) sentForm() (out []cell) {
+	for _, f := range w.shape.columns {
+		f.Literal = nil
+		if c := w.shape.cell(f, w.q.Reading.Identity); f.Transient() && (c.param != nil || c.refused != "") {
+			out = append(out, c)
+		}
 	}
-	return slices.DeleteFunc(w.shape.signUp(w.q.Reading.Identity), func(c cell) bool { return c.param == nil && c.refused == "" })
+	return out
 }
 
 func (w *writer) writeCells(ctx context.Context, key any, cells []cell) ([]leftOut, error) {
