@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -280,4 +281,71 @@ func proofID(l *link.Linker, store *sqlstore.Store, id symbolon.Identity) symbol
 	}
 	r, _ := l.Reserve(context.Background())
 	return r.User
+}
+
+// TestTablesOfRealTools starts with tables that the tools made (testdata/orm), after the SQL of
+// `symbolon init --apply`.
+func TestTablesOfRealTools(t *testing.T) {
+	django := tableShape{users: sqlstore.Users{Table: "accounts_user", NewID: sqlstore.ByDatabase, Columns: map[string]string{"email": "[traits.email, '']", "username": "[traits.email, traits.phone]",
+		"password": "'!'", "is_superuser": "false", "is_staff": "false", "is_active": "active", "first_name": "[traits.name.first, '']", "last_name": "[traits.name.last, '']", "date_joined": "now"}},
+		row: `username || ' ' || first_name || ' ' || (date_joined is not null)`, want: "ada@example.org Ada true"}
+	drizzle := tableShape{users: sqlstore.Users{Table: "users", NewID: "usr_{ulid}", Columns: map[string]string{"email": "traits.email", "active": "active"}},
+		row: `email || ' ' || substr(id, 1, 4)`, want: "ada@example.org usr_"}
+	withTime := drizzle
+	withTime.users.Columns = map[string]string{"email": "traits.email", "active": "active", "updated_at": "updated_at"}
+	for file, shape := range map[string]tableShape{"django.sqlite": django, "django.postgres": django, "drizzle.sqlite": drizzle, "drizzle.postgres": withTime,
+		"typeorm.postgres": {users: sqlstore.Users{Table: "user", Identity: "oryIdentityId", NewID: sqlstore.ByDatabase, Columns: map[string]string{"email": "traits.email",
+			"firstName": "[traits.name.first, '']", "isActive": "active", "version": "1", "updatedAt": "updated_at"}}, row: `email || ' ' || "firstName"`, want: "ada@example.org Ada"}} {
+		t.Run(file, func(t *testing.T) {
+			ddl, err := os.ReadFile("testdata/orm/" + file + ".sql")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, dialect, _ := strings.Cut(file, ".")
+			p := &people{database: open(t, sqlstore.Dialect(dialect)), variant: variant{users: shape.users}}
+			p.execute(t, string(ddl))
+			p.DB = p.database.again(t)
+			store := p.store(p.DB)
+			if _, err := store.AddIdentityColumn(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := store.Check(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			p.testRow(t, store, shape)
+		})
+	}
+}
+
+// TestProof tests what a proof says about a table that refuses rows, and that nothing stays.
+func TestProof(t *testing.T) {
+	db := open(t, sqlstore.Postgres)
+	for _, tt := range []struct{ name, body, refused string }{
+		{"the trigger fills the column", "new.plan := 'free'; return new;", ""},
+		{"the trigger fills it in some cases only", "if false then new.plan := 'free'; end if; return new;", `null value in column "plan"`},
+		{"the trigger ignores the row", "new.plan := 'free'; return null;", "ignored the write"},
+		{"the trigger raises an error", "new.plan := 'free'; raise exception 'no';", "a trigger of the table refused it"},
+		{"the trigger changes the key", "new.plan := 'free'; new.id := gen_random_uuid(); return new;", "another key than was written to it"},
+		{"the trigger takes the identity away", "new.plan := 'free'; new.ory := null; return new;", "does not hold the identity"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := create(t, db, "plan text not null, email text", map[string]string{"email": "traits.email"})
+			p.must(t, p.sql(`create function f_{users}() returns trigger language plpgsql as $f$ begin `+tt.body+` end $f$`))
+			p.must(t, p.sql(`create trigger t before insert on {users} for each row execute function f_{users}()`))
+			store := p.store(p.DB)
+			if err := store.Check(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if doubts, err := store.Doubts(t.Context()); err != nil || len(doubts) != 1 || !strings.Contains(doubts[0], "the required column plan") {
+				t.Errorf("%q %v", doubts, err)
+			}
+			proof, err := store.Prove(t.Context(), identityWith(`{"email":"a@b.c"}`), symbolon.UserID(newUUID()))
+			if err != nil || (proof.Refused == "") != (tt.refused == "") || !strings.Contains(proof.Refused, tt.refused) {
+				t.Errorf("%+v %v, want %q", proof, err, tt.refused)
+			}
+			if n := p.count(t, p.sql(`select count(*) from {users}`)); n != 0 {
+				t.Errorf("%d rows stayed", n)
+			}
+		})
+	}
 }

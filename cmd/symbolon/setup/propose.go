@@ -106,6 +106,8 @@ func proposeColumns(t sqlstore.Table, key, identity string) map[string]string {
 			out[c.Name] = "now"
 		case strings.HasPrefix(strings.ToLower(c.Type), "bool"):
 			out[c.Name] = "false"
+		case c.Text && c.Unique: // one constant would fit one person only
+			out[c.Name] = "[traits.username, traits.email, traits.phone]"
 		case c.Text && slices.Contains(nameWords, strings.ToLower(c.Name)):
 			out[c.Name] = "default(traits.name, '')"
 		case c.Text:
@@ -121,7 +123,7 @@ func proposeColumns(t sqlstore.Table, key, identity string) map[string]string {
 func pick(t sqlstore.Table, words []string, fits func(sqlstore.Column) bool) string {
 	for _, word := range words {
 		for _, c := range t.Columns {
-			if strings.EqualFold(c.Name, word) && fits(c) {
+			if strings.EqualFold(strings.ReplaceAll(c.Name, "_", ""), strings.ReplaceAll(word, "_", "")) && fits(c) { // oryIdentityId
 				return c.Name
 			}
 		}
