@@ -157,18 +157,18 @@ func (l *Linker) policy() decide.Policy {
 	return p
 }
 
+// lacksMaker reports whether nobody makes the IDs.
+func (l *Linker) lacksMaker() bool {
+	return l.Store.NewID() == symbolon.ByProgram && l.MakeID == nil
+}
+
 // maker returns the function that makes IDs; nil if somebody else makes them.
 func (l *Linker) maker() func() symbolon.UserID {
 	switch newID := l.Store.NewID(); {
 	case newID == symbolon.ByMint:
 		return l.Mint
 	case newID == symbolon.ByProgram:
-		return func() symbolon.UserID {
-			if l.MakeID == nil {
-				return ""
-			}
-			return l.MakeID()
-		}
+		return l.MakeID
 	case newID.Template():
 		return func() symbolon.UserID { return mint.Expand(string(newID), l.now()) }
 	}

@@ -37,7 +37,7 @@ func (l *Linker) Reserve(ctx context.Context) (Reservation, error) {
 		return Reservation{User: l.Mint()}, nil
 	case newID == symbolon.ByDatabase:
 		return l.draw(ctx)
-	case newID.Proved():
+	case newID.Proved() && !l.lacksMaker():
 		return l.proved(l.maker()())
 	}
 	return Reservation{}, nil
