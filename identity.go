@@ -50,6 +50,7 @@ type Identity struct {
 	MetadataPublic json.RawMessage
 	MetadataAdmin  json.RawMessage // shown by the admin API only
 	ExternalID     string          // Kratos v25.4 and newer
+	OrganizationID string          // Ory Network and the Enterprise License
 	Addresses      []Address
 	CreatedAt      time.Time
 
@@ -57,6 +58,12 @@ type Identity struct {
 	// time that never changes in Kratos v1.1 to v1.3.1), of its state, and of its
 	// addresses. It is a hint, not a proof, because some changes update none of these times.
 	ChangedAt time.Time
+
+	// Transient is the transient_payload of the sign-up form. Only the link hook sends it, and
+	// only the paths that columns are filled from. Ory does not store it.
+	//
+	// Danger: the browser chose it, and nobody has checked it.
+	Transient json.RawMessage
 }
 
 // Address is one of an identity's verifiable addresses.

@@ -3,6 +3,7 @@ package symbolon
 import (
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // UserID is the primary key of one of the application's users, as text. The application
@@ -100,7 +101,8 @@ const (
 // Ends reports whether the policy ends the user: its data is removed and its ID is retired.
 func (p RowPolicy) Ends() bool { return p == AnonymiseRow || p == DeleteRow }
 
-// NewID says where the IDs of new users come from.
+// NewID says where the IDs of new users come from: one of the constants, or a template such as
+// "usr_{ulid}".
 type NewID string
 
 const (
@@ -108,7 +110,18 @@ const (
 	ByDatabase NewID = "database" // the table's own default: a serial, gen_random_uuid(), …
 	ByIdentity NewID = "identity" // the user's ID is the identity's ID; uuid and text keys only
 
+	// ByProgram: link.Linker.MakeID, a function of the program, makes the IDs.
+	ByProgram NewID = "program"
+
 	// ByApplication: the application makes its users itself, when [Creator] asks it to.
 	// The store then keeps only the ID and the identity of each user.
 	ByApplication NewID = "create_url"
 )
+
+// Template reports whether the source is a template, such as "usr_{ulid}", with which Symbolon
+// makes the IDs. mint.CheckTemplate has the rules.
+func (n NewID) Template() bool { return strings.Contains(string(n), "{") }
+
+// Proved reports whether IDs of this source need a proof beside them, if they are reserved
+// before their users exist, because the IDs cannot prove anything by themselves.
+func (n NewID) Proved() bool { return n == ByDatabase || n == ByProgram || n.Template() }

@@ -56,8 +56,8 @@ type Client struct {
 	Project string
 
 	// Columns is the data of the person that the POST contains. The keys are any names, the
-	// values are read by [projection.Parse]. An expression without a value, or with a text
-	// that no database can store, becomes null.
+	// values are read by [projection.Parse], except now, updated_at and transient_payload. An
+	// expression without a value, or with a text that no database can store, becomes null.
 	Columns map[string]string
 
 	// Timeout limits one request, including the wait for its turn and the body of the
@@ -126,6 +126,11 @@ func (c *Client) setup() {
 		c.signers = append(c.signers, signer)
 	}
 	projections, bad := projection.ParseAll(c.Columns)
+	for _, p := range projections {
+		if _, now := p.Literal.(projection.Now); now || p.Transient() {
+			bad = append(bad, fmt.Errorf("createurl: column %s: now, updated_at and transient_payload are for a users table; the application has its own clock and its own form", p.Column))
+		}
+	}
 	c.projections, faults = projections, append(faults, bad...)
 	c.bad = errors.Join(faults...)
 

@@ -33,7 +33,7 @@ type Policy struct {
 	Minter        *mint.Minter
 	Key           string // the key below metadata_public that holds the back-reference
 	NewID         symbolon.NewID
-	Fresh         func() symbolon.UserID // returns a newly minted ID, the same in each call; for ByMint only
+	Fresh         func() symbolon.UserID // returns a new ID, the same in each call; for ByMint, ByProgram and templates only
 	Admin         bool                   // Ory's admin API can be asked
 	VerifiedEmail bool                   // adopt.verified_email
 	Recreate      bool                   // on_user_deleted: recreate
@@ -100,6 +100,8 @@ func linked(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Q
 			"the ledger binds the identity to user %s, but the row of user %s holds the identity; decide with symbolon bind", link.User, e.Row.ID)))
 	case r.Ticket > link.Ticket:
 		return decided(symbolon.Plan{Action: symbolon.Update, User: link.User, BackReference: backReference(r, link.User, p), Why: "a newer reading", Err: byRowItself(r, e.User)})
+	case len(r.Identity.Transient) > 0:
+		return decided(symbolon.Plan{Action: symbolon.Update, User: link.User, Why: "the values of the sign-up form", Err: byRowItself(r, e.User)})
 	}
 	return decided(symbolon.Plan{Action: symbolon.Keep, User: link.User, Err: byRowItself(r, e.User)})
 }

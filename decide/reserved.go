@@ -8,12 +8,12 @@ import (
 	"github.com/symbolon-id/symbolon/mint"
 )
 
-// byReservedID makes the user with the ID that the reserve hook drew from the database,
-// before the identity existed. The proof beside the ID says so. Anybody with Ory's admin API
+// byReservedID makes the user with the ID that the reserve hook drew from the database, or made
+// by a template, before the identity existed. The proof beside the ID says so. Anybody with Ory's admin API
 // can copy both to another identity, so the proof never gives an identity a user that
 // exists: if a user has or had the ID, the ID is a claim like any other.
 func byReservedID(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (symbolon.Plan, bool) {
-	if p.NewID != symbolon.ByDatabase || e.Unusable != "" || !free(claimedAt(e, atMetadata)) || !isReserved(r.Identity, p, c) {
+	if !p.NewID.Proved() || e.Unusable != "" || !free(claimedAt(e, atMetadata)) || !isReserved(r.Identity, p, c) {
 		return symbolon.Plan{}, false
 	}
 	user := c.metadata.User
@@ -21,8 +21,8 @@ func byReservedID(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (
 		Why: "the ID was reserved for it in " + c.metadata.Where}, true
 }
 
-// isReserved reports whether the identity carries the proof that its claimed ID was drawn
-// from this project's database.
+// isReserved reports whether the identity carries the proof that its claimed ID was reserved by
+// this project.
 func isReserved(id symbolon.Identity, p Policy, c claims) bool {
 	if c.metadata.User == "" {
 		return false

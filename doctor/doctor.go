@@ -95,6 +95,9 @@ type Doctor struct {
 	// keys, and the reason for each other key. Nil: tokens are not accepted.
 	TokenKeys func(ctx context.Context) (used, unused []string, err error)
 
+	// Prove inserts a row and rolls it back. Nil: no row is inserted.
+	Prove func(ctx context.Context) (Proof, error)
+
 	// Live tests the hooks by signing up a person. Nil: no person is signed up.
 	Live *Live
 
@@ -132,7 +135,7 @@ var checks = []check{
 	{"users.column", (*Doctor).needTable, tableCheck("no_column")},
 	{"users.type", (*Doctor).needTable, tableCheck("wrong_type")},
 	{"users.unique", (*Doctor).needTable, tableCheck("not_unique")},
-	{"users.row", (*Doctor).needTable, tableCheck("refusing")},
+	{"users.row", (*Doctor).needTable, (*Doctor).checkRow},
 	{"users.spelling", (*Doctor).needTable, tableCheck("spelling")},
 	{"users.hidden", (*Doctor).needTable, tableCheck("hiding")},
 	{"users.rights", nil, (*Doctor).checkRights},

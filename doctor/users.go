@@ -19,6 +19,9 @@ type Table interface {
 	// Rights returns the rights that the database user lacks. The fix of each is its GRANT.
 	Rights(ctx context.Context) ([]TableFault, error)
 
+	// Doubts returns what the catalogue of the database cannot tell about new rows.
+	Doubts(ctx context.Context) ([]string, error)
+
 	// Triggers returns the application's triggers that run when Symbolon writes rows.
 	Triggers(ctx context.Context) ([]TableTrigger, error)
 }
@@ -28,6 +31,13 @@ type Table interface {
 type TableTrigger struct {
 	Name    string
 	Ignores bool
+}
+
+// Proof is what an insert that was rolled back has shown. Refused says why the table refused the
+// row. Sampled are the required columns that got a sample, because the traits had no value.
+type Proof struct {
+	Refused string
+	Sampled []string
 }
 
 // TableFault is one fault of the table. Kind is one of no_layout, no_table, no_column,
@@ -102,6 +112,42 @@ func tableCheck(kind string) func(*Doctor, context.Context) Result {
 		}
 		return well("%s", words.well)
 	}
+}
+
+// checkRow adds to the faults of the table what only a proof can tell.
+func (d *Doctor) checkRow(ctx context.Context) Result {
+	if r := tableCheck("refusing")(d, ctx); r.Verdict != OK {
+		return r
+	}
+	if d.Prove != nil {
+		return d.proveRow(ctx)
+	}
+	doubts, err := d.Table.Doubts(ctx)
+	switch {
+	case err != nil:
+		return unqueried(err)
+	case len(doubts) > 0:
+		return unknown("run symbolon doctor --prove, which inserts a row and rolls it back", "%s; the database's catalogue does not say whether that is so", strings.Join(doubts, "; "))
+	}
+	return well("%s", tableWords["refusing"].well)
+}
+
+func (d *Doctor) proveRow(ctx context.Context) Result {
+	proof, err := d.Prove(ctx)
+	sampled := ""
+	if len(proof.Sampled) > 0 {
+		sampled = "; --traits had no value for " + strings.Join(proof.Sampled, ", ") + ", so a sample was written"
+	}
+	switch {
+	case err != nil:
+		return unqueried(err)
+	case proof.Refused != "" && len(proof.Sampled) > 0:
+		return unknown("run it again with --traits that fill these columns", "the table refused a row, which was rolled back: %s%s", proof.Refused, sampled)
+	case proof.Refused != "":
+		return problem("the table refused a row, which was rolled back: %s", proof.Refused).
+			breaks("a person with such data gets no user").fix("correct the table, its triggers or users.columns, or run it again with the --traits of a real person")
+	}
+	return well("the table took a row, which was rolled back%s", sampled)
 }
 
 func (d *Doctor) checkRights(ctx context.Context) Result {

@@ -213,12 +213,14 @@ func (t table) Examine(ctx context.Context) (out []doctor.TableFault, err error)
 }
 
 func (t table) Rights(ctx context.Context) (out []doctor.TableFault, err error) {
-	faults, err := t.Store.Rights(ctx)
+	faults, err := t.Store.Rights(ctx, symbolon.DeleteRow)
 	for _, f := range faults {
 		out = append(out, doctor.TableFault{Kind: string(f.Kind), Is: f.Is, Fix: f.Fix})
 	}
 	return out, err
 }
+
+func (t table) Doubts(ctx context.Context) ([]string, error) { return t.Store.Doubts(ctx) }
 
 func (t table) Triggers(ctx context.Context) (out []doctor.TableTrigger, err error) {
 	triggers, err := t.Store.Triggers(ctx)

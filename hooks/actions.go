@@ -214,7 +214,7 @@ func parses(hook any) bool {
 }
 
 func (a Actions) linkBody() string {
-	return linkBody(a.BackReference.WithDefaults().Key, projection.Paths(a.Columns), a.draws(), a.When.Chooses())
+	return linkBody(a.BackReference.WithDefaults().Key, projection.Paths(a.Columns), a.proved(), a.When.Chooses())
 }
 
 func (a Actions) reserveBody() string {
@@ -226,11 +226,14 @@ func (a Actions) reserveBody() string {
 
 // Reserves reports whether Actions writes the reserve hook.
 func (a Actions) Reserves() bool {
-	ids := a.NewID == "" || a.NewID == symbolon.ByMint || a.draws()
+	ids := a.NewID == "" || a.NewID == symbolon.ByMint || a.proved()
 	return !a.WithoutReserve && ids && a.BackReference.WithDefaults().Write != link.WriteNone
 }
 
-func (a Actions) draws() bool { return a.NewID == symbolon.ByDatabase && a.Draws }
+// proved reports whether reserved IDs have a proof beside them.
+func (a Actions) proved() bool {
+	return a.NewID.Proved() && (a.NewID != symbolon.ByDatabase || a.Draws)
+}
 
 // webHook is one hook of Ory's configuration, with its keys in a readable order.
 type webHook struct {

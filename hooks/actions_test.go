@@ -73,8 +73,10 @@ func TestJsonnetOnCaptures(t *testing.T) {
 // TestJsonnetNeverFails checks odd contexts, because a Jsonnet error refuses a
 // registration or loses a hint.
 func TestJsonnetNeverFails(t *testing.T) {
-	link := linkBody(`i'd"\`, []string{"active", "metadata_public.a.b", "traits.email", "traits.name.first", "verified_email"}, true, false)
+	link := linkBody(`i'd"\`, []string{"active", "metadata_public.a.b", "traits.email", "traits.name.first", "traits.tags.0", "traits.tags.0.x", "verified_email",
+		"verified_emails", "verified_phone", "schema_id", "organization_id", "external_id", "created_at", "transient_payload.ref", "transient_payload.list.2"}, true, false)
 	for _, ctx := range []string{`{}`, `{"identity":null}`, `{"identity":{}}`, `{"identity":"x"}`, `{"identity":{"traits":null,"metadata_public":null}}`,
+		`{"flow":null}`, `{"flow":{"transient_payload":"x"},"identity":{"traits":{"tags":{"0":{}}}}}`, `{"flow":{"transient_payload":{"list":[1]}},"identity":{"traits":{"tags":[]}}}`,
 		`{"identity":{"traits":[],"metadata_public":"x","verifiable_addresses":null}}`, `{"identity":{"traits":{"name":"Ann"},"verifiable_addresses":[null,{}]}}`,
 		`{"identity":{"metadata_public":{"id":9007199254740993},"verifiable_addresses":[{"verified":true,"via":"email","value":"a@b"}]}}`} {
 		for _, body := range []string{reserveBody, syncBody, link} {

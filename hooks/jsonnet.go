@@ -2,9 +2,11 @@ package hooks
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 
 	"github.com/symbolon-id/symbolon/mint"
+	"github.com/symbolon-id/symbolon/projection"
 )
 
 // The bodies that Ory sends contain only the necessary values, because Jsonnet rounds
@@ -14,6 +16,17 @@ import (
 // jsonnetGet defines get, which returns a member of an object. It returns null if the
 // member is missing or if o is not an object.
 const jsonnetGet = `local get(o, k) = if std.isObject(o) && std.objectHas(o, k) then o[k] else null;
+`
+
+// jsonnetItem defines item, which returns the n-th item of an array, or the member k of an object.
+const jsonnetItem = `local item(o, n, k) = if std.isArray(o) then (if std.length(o) > n then o[n] else null) else get(o, k);
+`
+
+// jsonnetVerified defines verified, which returns the verified addresses of a kind.
+const jsonnetVerified = `local verified(i, via) =
+  local all = get(i, 'verifiable_addresses');
+  if std.isArray(all) then [a.value for a in all if get(a, 'verified') == true && get(a, 'via') == via] else [];
+local first(all) = if std.length(all) > 0 then all[0] else null;
 `
 
 const reserveBody = jsonnetGet + `function(ctx) { metadata_public: get(get(ctx, 'identity'), 'metadata_public') }
@@ -38,14 +51,10 @@ const syncBody = jsonnetGet + `function(ctx) { identity_id: get(get(ctx, 'identi
 // which Linker.When decides.
 func linkBody(key string, paths []string, proof, when bool) string {
 	var b strings.Builder
-	b.WriteString(jsonnetGet)
+	b.WriteString(jsonnetGet + jsonnetItem + jsonnetVerified)
 	if when {
 		b.WriteString(jsonnetAddresses)
 	}
-	b.WriteString("local verified(i) =\n" +
-		"  local all = get(i, 'verifiable_addresses');\n" +
-		"  local good = if std.isArray(all) then [a.value for a in all if get(a, 'verified') == true && get(a, 'via') == 'email'] else [];\n" +
-		"  if std.length(good) > 0 then good[0] else null;\n")
 	b.WriteString("function(ctx) {\n" +
 		"  identity_id: get(get(ctx, 'identity'), 'id'),\n" +
 		"  id: get(get(get(ctx, 'identity'), 'metadata_public'), " + quoted(key) + "),\n" +
@@ -70,11 +79,22 @@ func expression(path string) string {
 	case "active":
 		return "get(get(ctx, 'identity'), 'state') != 'inactive'"
 	case "verified_email":
-		return "verified(get(ctx, 'identity'))"
+		return "first(verified(get(ctx, 'identity'), 'email'))"
+	case "verified_emails":
+		return "verified(get(ctx, 'identity'), 'email')"
+	case "verified_phone":
+		return "first(verified(get(ctx, 'identity'), 'sms'))"
 	}
 	out := "get(ctx, 'identity')"
+	if strings.HasPrefix(path, "transient_payload.") {
+		out = "get(ctx, 'flow')"
+	}
 	for key := range strings.SplitSeq(path, ".") {
-		out = "get(" + out + ", " + quoted(key) + ")"
+		if at, ok := projection.Index(key); ok {
+			out = fmt.Sprintf("item(%s, %d, %s)", out, at, quoted(key))
+		} else {
+			out = "get(" + out + ", " + quoted(key) + ")"
+		}
 	}
 	return out
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +34,9 @@ func (h *Handler) link(w http.ResponseWriter, r *http.Request) {
 	body := symbolon.Reading{Identity: identity, Source: symbolon.FromLinkHook}
 	if !h.Linker.Ory.HasAdmin() {
 		_, err = h.Linker.Link(ctx, body)
-	} else if err = h.reread(ctx, identity.ID, symbolon.FromLinkHook); errors.Is(err, symbolon.ErrRateLimited) && h.Queue != nil {
+	} else if err = h.reread(ctx, identity.ID, symbolon.FromLinkHook); err == nil && len(identity.Transient) > 0 {
+		_, err = h.Linker.Link(ctx, body) // the sign-up form is in the body only
+	} else if (errors.Is(err, symbolon.ErrRateLimited) || len(identity.Transient) > 0 && errors.Is(err, symbolon.ErrUnavailable)) && h.Queue != nil {
 		// The person does not wait for the reading; a job of the queue reads the identity
 		// later.
 		_, bodyErr := h.Linker.Link(ctx, body)
@@ -210,22 +214,22 @@ func optional(object map[string]json.RawMessage, name string, v any) error {
 // It ignores a path that no projection can have.
 func restore(identity *symbolon.Identity, columns map[string]json.RawMessage) error {
 	tree := map[string]any{}
-	for path, raw := range columns {
-		switch root, rest, _ := strings.Cut(path, "."); {
+	for _, path := range slices.Sorted(maps.Keys(columns)) { // a path comes before those that go on from it
+		raw := columns[path]
+		root, rest, _ := strings.Cut(path, ".")
+		switch {
+		case strictjson.IsNull(raw):
 		case path == "active":
 			if string(raw) == "false" {
 				identity.State = symbolon.Inactive
 			}
-		case path == "verified_email":
-			var address string
-			if json.Unmarshal(raw, &address) == nil && address != "" {
-				identity.Addresses = []symbolon.Address{{Value: address, Via: "email", Verified: true}}
-			}
-		case (root == "traits" || root == "metadata_public") && rest != "":
+		case rest == "":
+			restoreWord(identity, path, raw)
+		case root == "traits", root == "metadata_public", root == "transient_payload":
 			graft(tree, strings.Split(path, "."), raw)
 		}
 	}
-	for root, to := range map[string]*json.RawMessage{"traits": &identity.Traits, "metadata_public": &identity.MetadataPublic} {
+	for root, to := range map[string]*json.RawMessage{"traits": &identity.Traits, "metadata_public": &identity.MetadataPublic, "transient_payload": &identity.Transient} {
 		if tree[root] == nil {
 			continue
 		}
@@ -237,7 +241,31 @@ func restore(identity *symbolon.Identity, columns map[string]json.RawMessage) er
 	return nil
 }
 
-// graft sets a value deep in a tree. If two paths overlap, the longer one wins.
+// restoreWord puts the value of a path of one word into the identity. It ignores a value of
+// another form.
+func restoreWord(identity *symbolon.Identity, path string, raw json.RawMessage) {
+	var text string
+	var texts []string
+	switch {
+	case json.Unmarshal(raw, &texts) == nil && path == "verified_emails":
+		identity.Addresses = slices.DeleteFunc(identity.Addresses, func(a symbolon.Address) bool { return a.Via == "email" })
+		for _, value := range texts {
+			identity.Addresses = append(identity.Addresses, symbolon.Address{Value: value, Via: "email", Verified: true})
+		}
+	case json.Unmarshal(raw, &text) != nil || text == "":
+	case path == "verified_email":
+		identity.Addresses = append(identity.Addresses, symbolon.Address{Value: text, Via: "email", Verified: true})
+	case path == "verified_phone":
+		identity.Addresses = append(identity.Addresses, symbolon.Address{Value: text, Via: "sms", Verified: true})
+	case path == "schema_id":
+		identity.SchemaID = text
+	case path == "organization_id":
+		identity.OrganizationID = text
+	}
+}
+
+// graft sets a value deep in a tree. If a value lies on the way, it is an object or an array that
+// holds the deeper value already.
 func graft(tree map[string]any, keys []string, value any) {
 	if len(keys) == 1 {
 		if _, deeper := tree[keys[0]].(map[string]any); !deeper {
@@ -247,6 +275,9 @@ func graft(tree map[string]any, keys []string, value any) {
 	}
 	sub, ok := tree[keys[0]].(map[string]any)
 	if !ok {
+		if tree[keys[0]] != nil {
+			return
+		}
 		sub = map[string]any{}
 		tree[keys[0]] = sub
 	}

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/projection"
 )
 
 // TestLinkBadBodies checks that a bad body makes no user, and that the answer has the
@@ -223,4 +225,54 @@ func FuzzLink(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLinkBodyCarriesTheColumns checks on captured contexts that the body has what every kind
+// of path needs, so that a projection gives the same value from the body as from the identity.
+func TestLinkBodyCarriesTheColumns(t *testing.T) {
+	for _, file := range []string{"testdata/v1.3.1-reg-post-hook.json", "testdata/v26.2.0-reg-post-hook.json"} {
+		captured, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ctx map[string]any
+		if err := json.Unmarshal(captured, &ctx); err != nil {
+			t.Fatal(err)
+		}
+		flow, member := ctx["flow"].(map[string]any), ctx["identity"].(map[string]any)
+		flow["transient_payload"] = map[string]any{"ref": "friend-7", "deep": map[string]any{"list": []any{"a", "b"}}, "secret": "never sent"}
+		member["organization_id"] = "0a000000-0000-4000-8000-000000000001"
+		member["traits"] = map[string]any{"tags": []any{"a", map[string]any{"b": true}}, "email": "ada@example.org"}
+		member["verifiable_addresses"] = []any{map[string]any{"value": "ada@example.org", "via": "email", "verified": true},
+			map[string]any{"value": "+49151", "via": "sms", "verified": true}, map[string]any{"value": "ada@work.example", "via": "email", "verified": true},
+			map[string]any{"value": "no@work.example", "via": "email", "verified": false}}
+		columns := map[string]string{"a": "[traits.none, traits.tags.0]", "b": "traits.tags", "c": "traits.tags.1.b", "d": "schema_id", "e": "organization_id", "f": "verified_phone",
+			"g": "verified_emails", "h": "transient_payload.ref", "i": "transient_payload.deep.list.1", "j": "created_at", "k": "verified_email"}
+		full, err := json.Marshal(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := evaluate(t, linkBody("id", projection.Paths(columns), false, false), full)
+		if strings.Contains(string(body), "never sent") {
+			t.Errorf("the body has more than the columns need: %s", body)
+		}
+		identity, err := parseLink(body, "id")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, _ := projection.ParseAll(columns)
+		var got []string
+		for _, p := range all {
+			v, err := json.Marshal(p.Value(identity).V)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, string(v))
+		}
+		created, _ := json.Marshal(identity.CreatedAt)
+		want := `"a" ["a",{"b":true}] true "default" "0a000000-0000-4000-8000-000000000001" "+49151" ["ada@example.org","ada@work.example"] "friend-7" "b" ` + string(created) + ` "ada@example.org"`
+		if !strings.EqualFold(strings.Join(strings.Fields(strings.Join(got, " ")), " "), want) {
+			t.Errorf("%s: got  %s\nwant %s", file, strings.Join(got, " "), want)
+		}
+	}
 }

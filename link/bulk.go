@@ -51,7 +51,7 @@ func (l *Linker) LinkAll(ctx context.Context, readings []symbolon.Reading) []Res
 func (l *Linker) createAll(ctx context.Context, readings []symbolon.Reading, out []Result) (left []int) {
 	store, ok := l.Store.(symbolon.BulkStore)
 	once, left := distinct(readings)
-	if !ok || l.AdoptVerifiedEmail || l.Store.NewID() == symbolon.ByApplication { // in the last two cases decide asks a question about each identity
+	if !ok || l.lacksMaker() || l.AdoptVerifiedEmail || l.Store.NewID() == symbolon.ByApplication { // in the last two cases decide asks a question about each identity
 		left, once = append(left, once...), nil
 	}
 	var failed error

@@ -80,6 +80,9 @@ const maxRounds = 7
 // link reads, decides and writes, and answers the questions of the decision in between. An
 // existing bond is returned without a write.
 func (l *Linker) link(ctx context.Context, r symbolon.Reading) (symbolon.Link, error) {
+	if l.lacksMaker() {
+		return symbolon.Link{}, errors.New("symbolon: the program makes the IDs of its users, but Linker.MakeID is not set")
+	}
 	p := l.policy()
 	for range maxRounds {
 		q := l.query(r, p)

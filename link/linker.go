@@ -72,6 +72,11 @@ type Linker struct {
 	// who registers with the address gets the user.
 	AdoptVerifiedEmail bool
 
+	// MakeID makes the IDs of new users if the store's NewID is ByProgram. It is then required.
+	// Every ID must be new: it must never have been returned before, nor be the ID of a user. It
+	// is called often and must be quick; IDs that it returns are not always used.
+	MakeID func() symbolon.UserID
+
 	// AfterLink is called after a new bond was committed, by the goroutine that made it and
 	// with its context, which may have ended by then. The call is lost if the process
 	// crashes in between, or if the database cannot be asked whether the commit succeeded.
@@ -151,10 +156,28 @@ func (l *Linker) policy() decide.Policy {
 	newID := l.Store.NewID()
 	p := decide.Policy{Minter: l.minter, Key: l.BackReference.WithDefaults().Key, NewID: newID, Admin: l.Ory.HasAdmin(), VerifiedEmail: l.AdoptVerifiedEmail,
 		Recreate: l.OnUserDeleted == RecreateDeleted, When: l.When, Gone: map[symbolon.IdentityID]bool{}, Answer: &decide.Answer{}}
-	if newID == symbolon.ByMint {
-		p.Fresh = sync.OnceValue(l.Mint) // most decisions need no new ID
+	if makeID := l.maker(); makeID != nil {
+		p.Fresh = sync.OnceValue(makeID) // most decisions need no new ID
 	}
 	return p
+}
+
+// lacksMaker reports whether nobody makes the IDs.
+func (l *Linker) lacksMaker() bool {
+	return l.Store.NewID() == symbolon.ByProgram && l.MakeID == nil
+}
+
+// maker returns the function that makes IDs; nil if somebody else makes them.
+func (l *Linker) maker() func() symbolon.UserID {
+	switch newID := l.Store.NewID(); {
+	case newID == symbolon.ByMint:
+		return l.Mint
+	case newID == symbolon.ByProgram:
+		return l.MakeID
+	case newID.Template():
+		return func() symbolon.UserID { return mint.Expand(string(newID), l.now()) }
+	}
+	return nil
 }
 
 func (l *Linker) project() string { return cmp.Or(l.Project, symbolon.DefaultProject) }

@@ -37,15 +37,29 @@ func (l *Linker) Reserve(ctx context.Context, id symbolon.Identity) (Reservation
 	if !l.When.AdmitsSchema(id) {
 		return Reservation{}, nil
 	}
-	switch l.Store.NewID() {
-	case symbolon.ByMint:
+	switch newID := l.Store.NewID(); {
+	case newID == symbolon.ByMint:
 		return Reservation{User: l.Mint()}, nil
-	case symbolon.ByDatabase:
+	case newID == symbolon.ByDatabase:
 		if l.When.Admits(id) {
 			return l.draw(ctx)
 		}
+	case newID.Proved() && !l.lacksMaker():
+		return l.proved(l.maker()())
 	}
 	return Reservation{}, nil
+}
+
+// proved adds the proof to an ID that cannot prove anything by itself.
+func (l *Linker) proved(user symbolon.UserID) (Reservation, error) {
+	if user == "" {
+		return Reservation{}, nil
+	}
+	proof, err := l.minter.Reserve(user)
+	if err != nil {
+		return Reservation{}, err
+	}
+	return Reservation{User: user, Proof: proof}, nil
 }
 
 func (l *Linker) draw(ctx context.Context) (Reservation, error) {
@@ -56,12 +70,8 @@ func (l *Linker) draw(ctx context.Context) (Reservation, error) {
 	ctx, cancel := context.WithTimeout(ctx, drawTimeout)
 	defer cancel()
 	user, err := store.Draw(ctx)
-	if err != nil || user == "" {
-		return Reservation{}, err
-	}
-	proof, err := l.minter.Reserve(user)
 	if err != nil {
 		return Reservation{}, err
 	}
-	return Reservation{User: user, Proof: proof}, nil
+	return l.proved(user)
 }

@@ -91,11 +91,12 @@ func (d *decoder) identity(f fields) (i symbolon.Identity, err error) {
 	schema, e4 := f.word("schema_id", d.schema)
 	external, e5 := f.optional("external_id")
 	addresses, verified, e6 := d.addresses(f.Get("verifiable_addresses"))
-	if e1 != nil || e2 != nil || e3 != nil || e4 != nil || e5 != nil || e6 != nil {
-		return i, errors.Join(e1, e2, e3, e4, e5, e6)
+	organization, e7 := f.optional("organization_id")
+	if e1 != nil || e2 != nil || e3 != nil || e4 != nil || e5 != nil || e6 != nil || e7 != nil {
+		return i, errors.Join(e1, e2, e3, e4, e5, e6, e7)
 	}
 	d.schema = schema
-	i = symbolon.Identity{SchemaID: schema, State: symbolon.State(state), ExternalID: external, Addresses: addresses, CreatedAt: created}
+	i = symbolon.Identity{SchemaID: schema, State: symbolon.State(state), ExternalID: external, OrganizationID: organization, Addresses: addresses, CreatedAt: created}
 	if d.dated {
 		i.ChangedAt = f.newest(verified, "updated_at", "state_changed_at")
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -14,9 +15,10 @@ import (
 func TestValue(t *testing.T) {
 	id := symbolon.Identity{ID: "1d000000-0000-4000-8000-000000000001", State: symbolon.Active,
 		Traits: json.RawMessage(`{"email":"Ann@X.io","name":{"first":"Ann"},"age":9007199254740993,"ratio":1.5,"big":1e400,"huge":9223372036854775808,"escaped":["\\u0000"],
-			"tags":["a"],"nul":"a\u0000b","nulls":["\u0000"],"lone":"\ud800","flag":true,"nothing":null}`),
+			"tags":["a"],"people":[{"mail":"a@x.io"},{"mail":"b@x.io"}],"byNumber":{"0":"zero"},"empty":"","nul":"a\u0000b","nulls":["\u0000"],"lone":"\ud800","flag":true,"nothing":null}`),
+		SchemaID: "customer", ExternalID: "ext", CreatedAt: time.Date(2025, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600)), Transient: json.RawMessage(`{"ref":"friend-7"}`),
 		MetadataPublic: json.RawMessage(`{"plan":"gold"}`),
-		Addresses:      []symbolon.Address{{Value: "a@x.io", Via: "email"}, {Value: "+1", Via: "sms", Verified: true}, {Value: "b@x.io", Via: "email", Verified: true}}}
+		Addresses:      []symbolon.Address{{Value: "a@x.io", Via: "email"}, {Value: "+1", Via: "sms", Verified: true}, {Value: "b@x.io", Via: "email", Verified: true}, {Value: "c@x.io", Via: "email", Verified: true}}}
 	tests := []struct {
 		expr    string
 		want    any
@@ -50,6 +52,27 @@ func TestValue(t *testing.T) {
 		{expr: "-1.5", want: -1.5},
 		{expr: "true", want: true},
 		{expr: "null"},
+		{expr: "[traits.missing, traits.email]", want: "Ann@X.io"},
+		{expr: "[ traits.email,traits.missing ]", want: "Ann@X.io"},
+		{expr: "[traits.missing, traits.nothing, 'a, b']", want: "a, b"},
+		{expr: "[traits.missing, 42]", want: int64(42)},
+		{expr: "[traits.nul, traits.email]", refused: true}, // a value that cannot be stored is a finding, and not passed over
+		{expr: "[traits.empty, traits.email]", want: ""},
+		{expr: "traits.tags.0", want: "a"},
+		{expr: "traits.tags.1"},
+		{expr: "traits.tags.00"},
+		{expr: "traits.people.1.mail", want: "b@x.io"},
+		{expr: "traits.byNumber.0", want: "zero"},
+		{expr: "schema_id", want: "customer"},
+		{expr: "organization_id"},
+		{expr: "external_id", want: "ext"},
+		{expr: "created_at", want: time.Date(2025, 1, 2, 2, 4, 5, 0, time.UTC)},
+		{expr: "verified_phone", want: "+1"},
+		{expr: "verified_emails", want: json.RawMessage(`["b@x.io","c@x.io"]`)},
+		{expr: "transient_payload.ref", want: "friend-7"},
+		{expr: "default(transient_payload.none, 'x')", want: "x"},
+		{expr: "now", want: Now{}},
+		{expr: "updated_at", want: Now{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.expr, func(t *testing.T) {
@@ -78,7 +101,9 @@ func TestValueNotUTF8(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for _, expr := range []string{"", "email", "traits", "traits.", "traits..x", "traits.a b", "'open", "'a'b'", "default(traits.x)",
-		"default('a','b')", "0x10", "Inf", "1_000", "metadata_admin.x", "traits." + strings.Repeat("x", 65), "now()"} {
+		"default('a','b')", "0x10", "Inf", "1_000", "metadata_admin.x", "[]", "['x']", "[traits.a, 'x', traits.b]", "[traits.a traits.b]", "[traits.a, nope]",
+		"[active, traits.a]", "[traits.a, active]", "[transient_payload.a, traits.a]", "[traits.a, transient_payload.a]", "transient_payload", "default(now, 'x')",
+		"[" + strings.Repeat("traits.a, ", 9) + "'x']", "traits." + strings.Repeat("x", 65), "now()"} {
 		if p, err := Parse("c", expr); err == nil {
 			t.Errorf("%q became %+v", expr, p)
 		}
@@ -90,8 +115,8 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestPaths(t *testing.T) {
-	got := Paths(map[string]string{"a": "traits.x", "b": "default(traits.x, 'y')", "c": "'z'", "d": "active"})
-	if !slices.Equal(got, []string{"active", "traits.x"}) {
+	got := Paths(map[string]string{"a": "traits.x", "b": "default(traits.x, 'y')", "c": "'z'", "d": "active", "e": "now", "f": "[traits.x, traits.a.0, 'y']"})
+	if !slices.Equal(got, []string{"active", "traits.a.0", "traits.x"}) {
 		t.Error(got)
 	}
 }

@@ -111,7 +111,7 @@ func (b *bulk) newcomer(at int, plan symbolon.Plan) (*newcomer, bool) {
 		return nil, false
 	}
 	n.digest = digestToWrite(cells)
-	base, optional := b.shape.sortCells(cells)
+	base, optional := b.shape.sortCells(append(slices.Clone(cells), b.shape.signUp(seen.Identity)...), b.store.now().UTC().Truncate(time.Microsecond))
 	n.columns, n.values = b.shape.newRow(key, seen.Identity.ID, append(base, optional...))
 	return n, true
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/projection"
 )
 
@@ -79,6 +81,18 @@ func (s *Store) Examine(ctx context.Context) (faults []error, err error) {
 	if faults, err = s.checkLayout(ctx); err != nil {
 		return nil, err
 	}
+	if len(t.columns) == 0 {
+		f, err := s.elsewhere(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			return append(faults, f), nil
+		}
+	}
+	if err := s.users().checkRelation(t); err != nil {
+		return append(faults, err), nil
+	}
 	_, unfit := fitUsers(s.users(), s.Dialect, t, nil)
 	faults = append(faults, unfit...)
 	faults = append(faults, s.checkKey(t)...)
@@ -105,6 +119,33 @@ func (s *Store) Examine(ctx context.Context) (faults []error, err error) {
 	return slices.Concat(faults, undecided, misspelt, strangers), err
 }
 
+// otherSchemas are the schemas that have a table with the name $1.
+const otherSchemas = `
+select quote_ident(n.nspname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relname = $1 and c.relkind in ('r', 'p', 'v') and n.nspname not like 'pg\_%' order by 1`
+
+// elsewhere is the fault of a table that is in a schema that Postgres does not look into: it is
+// not in the search path, or the database user may not use it.
+func (s *Store) elsewhere(ctx context.Context) (*Fault, error) {
+	name := s.users().parts()
+	if s.Dialect != Postgres || name.schema != "" {
+		return nil, nil
+	}
+	schemas, err := readNames(ctx, s.DB, otherSchemas, []any{name.table})
+	if err != nil {
+		return nil, unavailable("look for table "+name.table, err)
+	}
+	if len(schemas) == 0 {
+		return nil, nil
+	}
+	var grants []string
+	for _, schema := range schemas {
+		grants = append(grants, fmt.Sprintf("grant usage on schema %s to %s;", schema, s.user(ctx)))
+	}
+	return &Fault{Kind: NoTable, Is: fmt.Sprintf("there is no table %s where Postgres looks, but one in schema %s", name.table, strings.Join(schemas, ", ")),
+		Fix: fmt.Sprintf("name it with its schema in users.table: %s.%s. If the schema is in the search path already, the database user may not use it: %s", schemas[0], name.table, strings.Join(grants, " "))}, nil
+}
+
 // faultOf describes a fault of a column.
 func (u Users) faultOf(kind FaultKind, column, is, fix string, args ...any) error {
 	return &Fault{Kind: kind, Column: column, Is: "column " + u.table() + "." + column + " " + is, Fix: fmt.Sprintf(fix, args...)}
@@ -121,11 +162,14 @@ func (s *Store) checkKey(t table) (faults []error) {
 		faults = append(faults, u.faultOf(kind, u.id(), is, "%s", fix))
 	}
 	if !slices.Contains(t.unique, c.name) {
-		fault(NotUnique, "is the key and has no unique index", "a key must be unique: make it the primary key or give it a unique index")
+		faults = append(faults, u.notUnique(s.Dialect, t, u.id(), "is the key and has no unique index"))
+	}
+	if n := u.newIDLength(); c.limit > 0 && n > c.limit {
+		fault(WrongType, fmt.Sprintf("is of type %s(%d), and the IDs that new_id %s makes have %d characters", c.declared, c.limit, u.newID(), n), u.widen(c, n))
 	}
 	switch u.newID() {
 	case ByDatabase:
-		if !c.preset && t.rowid != c.name {
+		if !c.preset && t.rowid != c.name && t.mayFill(c.name) == "" {
 			fault(Refusing, "is not filled by the database", "new_id database needs a key that the database fills: make it `serial` or `generated as identity`, or give it a default, or set new_id to uuidv7")
 		}
 	case ByMint, ByIdentity:
@@ -135,9 +179,35 @@ func (s *Store) checkKey(t table) (faults []error) {
 		if c.generated {
 			fault(Refusing, "is generated, so no ID can be written to it", "set new_id to database")
 		}
+	case ByApplication:
+	default: // a template, or a function of the program
+		if template := u.newID(); template.Template() && (c.kind.integer() || c.kind == uuid && !plainUUID(template)) {
+			fault(WrongType, "is of type "+c.declared+", which cannot hold the IDs that new_id "+string(template)+" makes", "make it text, or set new_id to database or uuidv7")
+		}
 	}
 	return faults
 }
+
+// widen is the SQL after which a column of text holds n characters.
+func (u Users) widen(c column, n int) string {
+	fix := fmt.Sprintf("run: alter table %s alter column %s type varchar(%d);", u.parts(), quote(c.name), n)
+	if c.name != u.id() {
+		return fix
+	}
+	var shorter []string
+	for _, template := range []symbolon.NewID{"{ulid}", "{nanoid}"} {
+		if mint.TemplateLength(string(template)) <= c.limit {
+			shorter = append(shorter, string(template))
+		}
+	}
+	if len(shorter) == 0 {
+		return fix
+	}
+	return fix + " or set new_id to " + strings.Join(shorter, " or ")
+}
+
+// lengthOfID is the length of a UUID as text.
+const lengthOfID = 36
 
 // checkIdentity checks that the identity column is unique and may be null.
 func (s *Store) checkIdentity(t table) (faults []error) {
@@ -153,8 +223,10 @@ func (s *Store) checkIdentity(t table) (faults []error) {
 		fault(WrongType, "is of type "+c.declared+", which cannot hold an Ory identity's ID", "make it uuid or text")
 	}
 	if !slices.Contains(t.unique, c.name) {
-		fault(NotUnique, "has no unique index, so that one identity could have two users", "create unique index on %s (%s), without a condition",
-			u.parts(), quote(c.name))
+		faults = append(faults, u.notUnique(s.Dialect, t, c.name, "has no unique index, so that one identity could have two users"))
+	}
+	if c.kind == text && c.limit > 0 && c.limit < lengthOfID {
+		fault(WrongType, fmt.Sprintf("is of type %s(%d), and the ID of an identity has %d characters", c.declared, c.limit, lengthOfID), "%s", u.widen(c, lengthOfID))
 	}
 	if c.notNull && !u.one() {
 		fault(Refusing, "must allow null: a user whose identity was taken away has no identity", "alter it to allow null")
@@ -171,18 +243,33 @@ func (u Users) emptyColumns(t table) (faults []error) {
 		return nil // said already
 	}
 	projections, _ := projection.ParseAll(u.columns())
-	fills := map[string]bool{u.id(): true, u.identity(): true}
 	for _, p := range projections {
-		fills[p.Column] = p.Path != "" || p.Literal != nil
+		if c := t.columns[p.Column]; c.notNull && !c.preset && p.Transient() && p.Literal == nil {
+			faults = append(faults, u.faultOf(Refusing, c.name, "is not null and has no default, and "+p.Path+" often comes after the row was made",
+				"write default(%s, '') in users.columns, with a value of yours", p.Path))
+		}
 	}
-	for name, c := range t.columns {
-		if c.notNull && !c.preset && !c.generated && !fills[name] {
-			faults = append(faults, u.faultOf(Refusing, name, "is not null and has no default",
-				"give it a default, or fill it in users.columns, from a path or with a constant"))
+	for _, name := range u.unfilled(t) {
+		if c := t.columns[name]; t.mayFill(name) == "" {
+			fix := "give it a default, or fill it in users.columns, from a path or with a constant"
+			if c.kind == instant {
+				fix = "fill it with now or updated_at in users.columns, or give it a default"
+			}
+			faults = append(faults, u.faultOf(Refusing, name, "is not null and has no default", "%s", fix))
 		}
 	}
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return faults
+}
+
+// fills are the columns that Symbolon fills in a new row.
+func (u Users) fills() map[string]bool {
+	out := map[string]bool{u.id(): true, u.identity(): true}
+	projections, _ := projection.ParseAll(u.columns())
+	for _, p := range projections {
+		out[p.Column] = p.Path != "" || p.Literal != nil
+	}
+	return out
 }
 
 // checkLayout compares Symbolon's own tables with the migrations.

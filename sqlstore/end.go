@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -76,7 +77,11 @@ func (w *writer) followPolicy(ctx context.Context) (refused string, err error) {
 	if w.plan.Row == symbolon.DeleteRow {
 		return w.deleteRow(ctx, key)
 	}
-	left, err := w.writeOneByOne(ctx, user, w.shape.anonymised(w.plan.Row, w.plan.User))
+	cells := w.shape.anonymised(w.plan.Row, w.plan.User)
+	if len(cells) > 0 {
+		cells = append(cells, w.shape.touches(w.now)...)
+	}
+	left, err := w.writeOneByOne(ctx, user, cells)
 	if err != nil {
 		return "", err
 	}
@@ -138,22 +143,27 @@ func (t *shape) anonymised(policy symbolon.RowPolicy, user symbolon.UserID) (cel
 }
 
 // personal returns the columns that anonymising empties. If AnonymiseColumns is set, the
-// result is AnonymiseColumns and the columns that are filled from traits or a verified
-// address. If AnonymiseColumns is empty, the result is all columns that are filled from the
-// identity, except from active.
+// result is AnonymiseColumns and the columns that are filled from traits, a verified address or
+// the sign-up form. If AnonymiseColumns is empty, the result is all columns that are filled from
+// the identity, except from active, created_at and schema_id.
 func (t *shape) personal() (names []string) {
 	names = slices.Clone(t.users.AnonymiseColumns)
 	for _, f := range t.columns {
-		if f.Path != "" && f.Path != "active" && (len(t.users.AnonymiseColumns) == 0 || personalPath(f.Path)) {
+		if slices.ContainsFunc(f.Paths(), func(path string) bool {
+			return !slices.Contains(impersonal, path) && (len(t.users.AnonymiseColumns) == 0 || personalPath(path))
+		}) {
 			names = append(names, f.name)
 		}
 	}
 	return names
 }
 
+// impersonal are the paths that say nothing about a person.
+var impersonal = []string{"active", "created_at", "schema_id"}
+
 // personalPath reports whether a path leads to a person's data whatever the schema is.
 func personalPath(path string) bool {
-	return strings.HasPrefix(path, "traits.") || strings.HasPrefix(path, "verified_")
+	return strings.HasPrefix(path, "traits.") || strings.HasPrefix(path, "verified_") || strings.HasPrefix(path, "transient_payload.")
 }
 
 // emptied returns the value of an emptied column: null, or a replacement if the column is
@@ -170,8 +180,10 @@ func (t *shape) emptied(name string, user symbolon.UserID) cell {
 		c.raw = "gone-" + string(user)
 	case c.kind == boolean:
 		c.raw = "false"
-	case c.kind == jsonDoc:
+	case c.kind == jsonDoc, c.kind == array:
 		c.raw = "{}"
+	case c.kind == instant:
+		c.raw = c.time(t.dialect, time.Unix(0, 0))
 	default:
 		c.raw = "0"
 	}

@@ -25,7 +25,7 @@ func TestRowLevelSecurity(t *testing.T) {
 		{"true for another user", `alter table {users} enable row level security; create policy p on {users} to postgres using (true)`, true},
 		{"true for reading only", `alter table {users} enable row level security; create policy p on {users} for select using (true)`, true},
 		{"true for reading and for updating", `alter table {users} enable row level security; create policy p on {users} for select using (true);
-			create policy q on {users} for update using (true)`, false},
+			create policy q on {users} for update using (true); create policy r on {users} for insert with check (true)`, false},
 		{"true for inserting only", `alter table {users} enable row level security; create policy p on {users} for insert with check (true)`, true},
 		{"true, and a restrictive policy", `alter table {users} enable row level security; create policy p on {users} using (true);
 			create policy q on {users} as restrictive using (extra = 'mine')`, true},

@@ -25,11 +25,9 @@ func (e *DoubledError) Error() string {
 
 const (
 	addColumnPostgres = `alter table %s add column if not exists %s uuid`
-	addIndexPostgres  = `create unique index concurrently %s on %s (%s)`
 	dropIndexPostgres = `drop index concurrently if exists %s`
 
 	addColumnSQLite = `alter table {t} add column {column} text check ({ours})`
-	addIndexSQLite  = `create unique index %s on %s (%s)`
 
 	readInvalidIndex = `select count(*) from pg_index where indexrelid = to_regclass(cast($1 as text)) and not indisvalid`
 
@@ -95,11 +93,13 @@ func (s *Store) completeColumn(ctx context.Context, p spelling, unique bool) (ou
 }
 
 func (s *Store) addIndex(ctx context.Context, p spelling, out []string) ([]string, error) {
-	column, index := quote(p.column.name), s.identityIndex()
+	t := table{relation: p.relation}
+	if t.undividable(p.column.name) {
+		return nil, s.Users.notUnique(s.Dialect, t, p.column.name, "can have no unique index")
+	}
+	add, index := s.Users.uniqueIndex(s.Dialect, t, p.column.name), s.Users.indexName(p.column.name)
 	if s.Dialect == SQLite {
-		// In SQLite's syntax the schema belongs to the name of the index, and not to the
-		// name of the table.
-		return append(out, fmt.Sprintf(addIndexSQLite, index, quote(p.table.table), column)), nil
+		return append(out, add), nil
 	}
 	var invalid int
 	if err := s.DB.QueryRowContext(ctx, readInvalidIndex, index.String()).Scan(&invalid); err != nil {
@@ -108,15 +108,15 @@ func (s *Store) addIndex(ctx context.Context, p spelling, out []string) ([]strin
 	if invalid > 0 { // the invalid index has the name of the new index
 		out = append(out, fmt.Sprintf(dropIndexPostgres, index))
 	}
-	return append(out, fmt.Sprintf(addIndexPostgres, quote(index.table), p.table, column)), nil
+	return append(out, add), nil
 }
 
-// identityIndex returns the name that Postgres gives the index of a unique column.
-func (s *Store) identityIndex() tableName {
-	parts := s.Users.parts()
-	table, column := parts.table, s.Users.identity()
+// indexName returns the name that Postgres gives the index of a unique column.
+func (u Users) indexName(column string) tableName {
+	parts := u.parts()
+	table := parts.table
 	if len(table)+len(column) > 58 { // a name has 63 bytes at most
-		table, column = table[:min(len(table), 28)], column[:min(len(column), 28)]
+		table, column = strings.ToValidUTF8(table[:min(len(table), 28)], ""), strings.ToValidUTF8(column[:min(len(column), 28)], "")
 	}
 	return tableName{parts.schema, table + "_" + column + "_key"}
 }

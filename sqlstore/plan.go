@@ -214,7 +214,7 @@ func (w *writer) update(ctx context.Context) error {
 		return plainError{fmt.Errorf("the plan updates user %q, whom the identity does not have", w.plan.User)}
 	}
 	if w.q.Reading.Ticket <= w.before.Ticket {
-		return nil
+		return w.writeForm(ctx, user)
 	}
 	w.entry.Ticket = w.q.Reading.Ticket
 	fixed := []symbolon.FindingKind{symbolon.UserGone, symbolon.ColumnDisagrees}
@@ -236,6 +236,22 @@ func (w *writer) update(ctx context.Context) error {
 	return w.closeFindings(ctx, fixed...)
 }
 
+// writeForm writes the values of the sign-up form to the row of a user who exists already. The
+// form has no ticket, and the rest of its reading may be older than what was written.
+func (w *writer) writeForm(ctx context.Context, user symbolon.UserID) error {
+	form := w.sentForm()
+	if len(form) == 0 {
+		return nil
+	}
+	left, err := w.writeCells(ctx, user, form)
+	if err != nil {
+		return err
+	}
+	w.findLeftOut(left)
+	w.event(symbolon.Event{Kind: symbolon.UserUpdated, User: user, Detail: "the values of the sign-up form"})
+	return nil
+}
+
 // leftOut is a column that was not written, and the reason.
 type leftOut struct {
 	column string
@@ -255,6 +271,11 @@ func (w *writer) columnsWritten(cells []cell, left []leftOut) {
 		return
 	}
 	w.entry.digest = refusedMark + w.entry.digest
+	w.findLeftOut(left)
+}
+
+// findLeftOut adds a finding for each kind of reason.
+func (w *writer) findLeftOut(left []leftOut) {
 	for _, kind := range []symbolon.FindingKind{symbolon.DuplicateEmail, symbolon.ColumnRefused} {
 		var details []string
 		for _, l := range left {

@@ -84,7 +84,7 @@ func (s *Store) refusalOf(err error) *Fault {
 		return empty.column
 	}
 	if hides, ok := errors.AsType[hiddenError](err); ok {
-		return hidingFault(hides.table)
+		return hidingFault(hides.table, hides.user)
 	}
 	if !s.Dialect.setup(err) {
 		return nil

@@ -4,31 +4,47 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/projection"
 )
 
 // readRights lists the tables and sequences that the database user needs, and the rights on them
 // that the user does not have. The users table is $2 in the schema $1, which may be empty. $3 says
-// whether the table's own sequences are needed. A right on some of the columns counts, because
-// Symbolon writes only some.
+// whether the table's own sequences are needed, and $4, $5 and $6 are the columns of the table
+// that are inserted, updated and read, with commas between them. $7 says whether its rows are
+// deleted.
 const readRights = `
 with users as (
     select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relname = $2 and c.relkind in ('r', 'p', 'v') and (n.nspname = $1 or $1 = '' and pg_table_is_visible(c.oid))),
 needed as (
-    select oid from users
-    union all select d.objid from pg_depend d join users u on d.refobjid = u.oid
+    select oid, true as theirs from users
+    union all select d.objid, true from pg_depend d join users u on d.refobjid = u.oid
         where $3 and d.classid = cast('pg_class' as regclass) and d.refclassid = cast('pg_class' as regclass) and d.deptype = 'a'
-    union all select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname in ('symbolon', 'symbolon_river'))
+    union all select c.oid, false from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname in ('symbolon', 'symbolon_river')),
+lacking as (
+    select k.oid, min(k.at) as at, k.verb
+    from (select u.oid, 1 as at, 'select' as verb, unnest(string_to_array($6, ',')) as name from users u
+          union all select u.oid, 2, 'insert', unnest(string_to_array($4, ',')) from users u
+          union all select u.oid, 3, 'update', unnest(string_to_array($5, ',')) from users u) as k
+    join pg_attribute a on a.attrelid = k.oid and a.attname = k.name and not a.attisdropped
+    where not has_column_privilege(k.oid, a.attnum, k.verb)
+    group by k.oid, k.verb)
 select quote_ident(n.nspname), quote_ident(c.relname), c.relkind = 'S', quote_ident(current_user),
        has_schema_privilege(n.oid, 'usage'),
        case when c.relkind = 'S' then case when has_sequence_privilege(c.oid, 'usage') then '' else 'usage' end
+       when needed.theirs then concat_ws(', ', (select string_agg(l.verb, ', ' order by l.at) from lacking l where l.oid = c.oid),
+                            case when $7 and not has_table_privilege(c.oid, 'delete') then 'delete' end)
        else concat_ws(', ', case when not has_any_column_privilege(c.oid, 'select') then 'select' end,
                             case when not has_any_column_privilege(c.oid, 'insert') then 'insert' end,
                             case when not has_any_column_privilege(c.oid, 'update') then 'update' end,
                             case when not has_table_privilege(c.oid, 'delete') then 'delete' end) end
 from needed join pg_class c on c.oid = needed.oid join pg_namespace n on n.oid = c.relnamespace
-where c.relkind in ('r', 'p', 'v', 'S') order by 1, 2`
+where c.relkind in ('r', 'p', 'v', 'S') and c.relname not in ('migrations', 'river_migration')
+order by 1, 2`
 
 // right is what the database user may not do with a table or a sequence.
 type right struct {
@@ -37,13 +53,18 @@ type right struct {
 }
 
 // Rights returns the rights that the database user needs and does not have, one fault for each
-// table or sequence. The fix is the GRANT. SQLite has no rights.
-func (s *Store) Rights(ctx context.Context) (faults []*Fault, err error) {
+// table or sequence. The fix is the GRANT. policy is what happens to the row of an identity that
+// is gone; only DeleteRow needs the right to delete rows of the users table. SQLite has no
+// rights.
+func (s *Store) Rights(ctx context.Context, policy symbolon.RowPolicy) (faults []*Fault, err error) {
 	if err := s.setup(); err != nil || s.Dialect == SQLite {
 		return nil, err
 	}
-	name := s.users().parts()
-	all, err := collect(ctx, s.DB.QueryContext, readRights, []any{name.schema, name.table, s.NewID() == ByDatabase}, func(row scanner) (r right, err error) {
+	u := s.users()
+	name := u.parts()
+	inserted, updated, read := u.written()
+	args := []any{name.schema, name.table, s.NewID() == ByDatabase, inserted, updated, read, policy == symbolon.DeleteRow}
+	all, err := collect(ctx, s.DB.QueryContext, readRights, args, func(row scanner) (r right, err error) {
 		err = row.Scan(&r.schema, &r.name, &r.sequence, &r.user, &r.usage, &r.missing)
 		return r, err
 	})
@@ -64,6 +85,30 @@ func (s *Store) Rights(ctx context.Context) (faults []*Fault, err error) {
 		}
 	}
 	return faults, nil
+}
+
+// written lists the columns that Symbolon inserts, updates and reads.
+func (u Users) written() (inserted, updated, read string) {
+	in, up := []string{u.identity()}, []string{}
+	if u.newID() != ByDatabase {
+		in = append(in, u.id())
+	}
+	if !u.one() {
+		up = append(up, u.identity())
+	}
+	projections, _ := projection.ParseAll(u.columns())
+	for _, p := range projections {
+		in = append(in, p.Column)
+		if p.Path != "" || p.Touch {
+			up = append(up, p.Column)
+		}
+	}
+	up = slices.Concat(up, u.ReleaseColumns, u.AnonymiseColumns)
+	out := []string{u.id(), u.identity()}
+	if u.Email != "" {
+		out = append(out, u.Email, u.EmailVerified)
+	}
+	return strings.Join(in, ","), strings.Join(up, ","), strings.Join(out, ",")
 }
 
 // Trigger is a trigger or a rule of the users table that runs when Symbolon writes rows.

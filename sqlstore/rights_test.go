@@ -32,7 +32,7 @@ func TestRights(t *testing.T) {
 			p.users.NewID = sqlstore.ByDatabase
 			store, user := p.asUser(t)
 			p.must(t, strings.ReplaceAll(p.sql(tt.revoke), "{user}", user))
-			faults, err := store.Rights(t.Context())
+			faults, err := store.Rights(t.Context(), symbolon.DeleteRow)
 			if err != nil || len(faults) != len(tt.wants) {
 				t.Fatalf("%+v %v", faults, err)
 			}
@@ -42,7 +42,7 @@ func TestRights(t *testing.T) {
 				}
 				p.must(t, f.Fix)
 			}
-			if faults, err = store.Rights(t.Context()); err != nil || len(faults) > 0 {
+			if faults, err = store.Rights(t.Context(), symbolon.DeleteRow); err != nil || len(faults) > 0 {
 				t.Errorf("after the fix: %+v %v", faults, err)
 			}
 			if _, err := linkerOf(store).Link(t.Context(), symbolon.Reading{Identity: identityWith(`{}`), Ticket: next(t, store)}); err != nil {

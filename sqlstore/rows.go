@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -57,7 +58,9 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 		}
 	}
 	cells := w.shape.paths(w.q.Reading.Identity)
-	base, optional := w.shape.sortCells(cells)
+	form := w.shape.signUp(w.q.Reading.Identity)
+	base, optional := w.shape.sortCells(slices.Concat(cells, form), w.now)
+	refused := refusedCells(slices.Concat(cells, form))
 	if w.mode == activeAlone {
 		return w.insertActive(ctx, key, base, optional, cells)
 	}
@@ -68,21 +71,21 @@ func (w *writer) insertUser(ctx context.Context) (symbolon.UserID, []cell, []lef
 		if w.plan.Reserved {
 			text = w.shape.source.insertInto(columns)
 		}
-		return planned, cells, refusedCells(cells), w.lastly(ctx, w.store.statement(text, values...))
+		return planned, cells, refused, w.lastly(ctx, w.store.statement(text, values...))
 	}
 	if w.mode == wholeRow {
 		id, err := w.insert(ctx, key, whole)
-		return id, cells, refusedCells(cells), w.store.Dialect.refusalAs(errRefused, err)
+		return id, cells, refused, w.store.Dialect.refusalAs(errRefused, err)
 	}
 	id, refusal, err := w.tryInsert(ctx, key, whole)
 	if err != nil || refusal == nil {
-		return id, cells, refusedCells(cells), err
+		return id, cells, refused, err
 	}
 	if id, err = w.insertBase(ctx, key, base); err != nil || id == "" {
 		return "", nil, nil, err
 	}
 	left, err := w.writeOneByOne(ctx, id, optional)
-	return id, cells, append(refusedCells(cells), left...), err
+	return id, cells, append(refused, left...), err
 }
 
 // insertActive makes the planned user with the required columns and the column that is filled
@@ -116,8 +119,8 @@ func refusedLate(cells []cell) (left []leftOut) {
 }
 
 // sortCells separates the values of required columns from the others.
-func (t *shape) sortCells(cells []cell) (base, optional []cell) {
-	base = slices.DeleteFunc(t.literals(), func(c cell) bool { return c.unfit != "" })
+func (t *shape) sortCells(cells []cell, now time.Time) (base, optional []cell) {
+	base = slices.DeleteFunc(t.literals(now), func(c cell) bool { return c.unfit != "" })
 	for _, c := range cells {
 		switch {
 		case c.param == nil, c.unfit != "": // left to the column's default
@@ -158,7 +161,7 @@ func (t *shape) newRow(key any, identity symbolon.IdentityID, cells []cell) (col
 // insert inserts a row. errUsed means that the returned ID was given to another person
 // before.
 func (w *writer) insert(ctx context.Context, key any, cells []cell) (id symbolon.UserID, err error) {
-	if w.plan.Reserved {
+	if w.plan.Reserved && w.store.NewID() == ByDatabase {
 		return w.insertReserved(ctx, key, cells)
 	}
 	columns, values := w.shape.newRow(key, w.q.Reading.Identity.ID, cells)
@@ -324,22 +327,40 @@ func (w *writer) takeColumn(ctx context.Context, key any) error {
 // no value becomes null, if the column allows it.
 func (w *writer) writeColumns(ctx context.Context, user symbolon.UserID) ([]cell, []leftOut, error) {
 	cells := w.shape.paths(w.q.Reading.Identity)
+	left, err := w.writeCells(ctx, user, slices.Concat(cells, w.sentForm()))
+	return cells, left, err
+}
+
+// sentForm returns the values that the sign-up form has sent. A row keeps the others, and no
+// default replaces them.
+func (w *writer) sentForm() (out []cell) {
+	for _, f := range w.shape.columns {
+		f.Literal = nil
+		if c := w.shape.cell(f, w.q.Reading.Identity); f.Transient() && (c.param != nil || c.refused != "") {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func (w *writer) writeCells(ctx context.Context, user symbolon.UserID, cells []cell) ([]leftOut, error) {
 	left := refusedCells(cells)
 	writable := slices.DeleteFunc(slices.Clone(cells), func(c cell) bool {
 		return c.unfit != "" || c.refused != "" || c.param == nil && c.notNull
 	})
 	if len(writable) == 0 {
-		return cells, left, nil
+		return left, nil
 	}
+	writable = append(writable, w.shape.touches(w.now)...)
 	if w.mode == activeAlone {
 		more, err := w.writeActive(ctx, user, writable)
-		return cells, append(left, more...), err
+		return append(left, more...), err
 	}
 	if w.mode != wholeRow || strings.HasPrefix(w.before.digest, refusedMark) {
 		more, err := w.writeOneByOne(ctx, user, writable)
-		return cells, append(left, more...), err
+		return append(left, more...), err
 	}
-	return cells, left, w.store.Dialect.refusalAs(errRefused, w.set(ctx, user, writable))
+	return left, w.store.Dialect.refusalAs(errRefused, w.set(ctx, user, writable))
 }
 
 // writeActive writes only the cells that are filled from active. The next reading tries the

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
@@ -51,6 +52,7 @@ type shape struct {
 type filled struct {
 	column
 	projection.Projection
+	quiet bool   // an object or an array that does not fit is no finding
 	unfit string // why the column is left out; empty: it is written
 }
 
@@ -286,7 +288,11 @@ func (s *Store) withShape(ctx context.Context, f func(*shape) error) error {
 // parameter known may be nil.
 func fitUsers(u Users, dialect Dialect, t table, known *shape) (*shape, []error) {
 	if len(t.columns) == 0 {
-		return nil, []error{&Fault{Kind: NoTable, Is: "there is no table " + u.table(), Fix: "create it, or run Symbolon's migrations if it is " + defaultTable}}
+		fix := "create it, or name another in users.table"
+		if u.table() == defaultTable {
+			fix = "run Symbolon's migrations (symbolon migrate). If they ran without the right to create tables beside yours, run as the owner of the schema: " + createDefault
+		}
+		return nil, []error{&Fault{Kind: NoTable, Is: "there is no table " + u.table(), Fix: fix}}
 	}
 	var faults []error
 	need := func(name string) column {
@@ -324,6 +330,9 @@ func (u Users) collationFault(c column) error {
 		`run: alter table %s alter column %s type %s collate "C";`, u.parts(), quote(c.name), c.exact)
 }
 
+// createDefault makes symbolon_users on Postgres, as far as Symbolon needs it.
+const createDefault = "create table symbolon_users (id uuid primary key default gen_random_uuid(), ory_identity_id uuid unique, email text, name text, active boolean not null default true);"
+
 func (u Users) missing(name string, leftOut bool) error {
 	return &Fault{Kind: NoColumn, Column: name, Is: "table " + u.table() + " has no column " + name, Fix: "add it, or name another", LeftOut: leftOut}
 }
@@ -332,14 +341,15 @@ func (u Users) missing(name string, leftOut bool) error {
 func (t *shape) fitColumns(known *shape) (faults []error) {
 	projections, _ := projection.ParseAll(t.users.columns())
 	for _, p := range projections {
-		f := filled{column: t.others[p.Column], Projection: p}
+		f := filled{column: t.others[p.Column], Projection: p, quiet: t.users.byDefault(p)}
 		fault := func(kind FaultKind, unfit, is, fix string) {
 			f.unfit = unfit
 			faults = append(faults, &Fault{Kind: kind, Column: p.Column, Is: "column " + t.users.table() + "." + p.Column + " " + is, Fix: fix,
 				LeftOut: unfit != unfitConstant, atStart: unfit == unfitConstant})
 		}
-		_, refused := textOf(f.kind, t.dialect, p.Literal)
-		_, noBoolean := textOf(f.kind, t.dialect, true)
+		_, refused := f.column.text(t.dialect, constant(p.Literal, time.Unix(0, 0)))
+		_, noBoolean := f.column.text(t.dialect, true)
+		never := f.never(t.dialect)
 		switch {
 		case f.name == "":
 			f.column, f.unfit = known.lastKnown(p.Column), unfitMissing
@@ -348,6 +358,8 @@ func (t *shape) fitColumns(known *shape) (faults []error) {
 			fault(Refusing, unfitGenerated, "is generated and cannot be written", "leave it out of users.columns")
 		case p.Path == "active" && noBoolean != "":
 			fault(WrongType, unfitConstant, "is of type "+f.declared+", which cannot hold whether an identity is active", "make it a boolean, because otherwise no ban is written to it")
+		case never != "":
+			fault(WrongType, unfitConstant, "is of type "+f.declared+", which can never hold "+p.Path, "change the column, or its expression in users.columns: "+never)
 		case refused != "":
 			fault(WrongType, unfitConstant, "is of type "+f.declared+", and its constant cannot be written", "change the constant in users.columns: "+refused)
 		}
@@ -384,4 +396,30 @@ func (t *shape) fitEmptied() (faults []error) {
 		}
 	}
 	return faults
+}
+
+// samples are values of the paths whose values are always of one kind.
+var samples = map[string]any{"created_at": time.Unix(0, 0), "verified_emails": json.RawMessage(`["a@b.c"]`), "verified_email": "a@b.c", "verified_phone": "+1",
+	"schema_id": "s", "organization_id": "s", "external_id": "s"}
+
+// never says why the column can hold no value of any of its paths; empty: it may hold some.
+func (f filled) never(dialect Dialect) (why string) {
+	for _, path := range f.Paths() {
+		sample, known := samples[path]
+		if !known {
+			return ""
+		}
+		var refused string
+		if _, refused = f.text(dialect, sample); refused == "" {
+			return ""
+		}
+		why = refused
+	}
+	return why
+}
+
+// byDefault reports whether Symbolon's own table is filled with the expression by default. The
+// operator has not asked for it, so a value of another form is no finding.
+func (u Users) byDefault(p projection.Projection) bool {
+	return u.table() == defaultTable && p.Path == defaultColumns[p.Column]
 }

@@ -52,6 +52,7 @@ type spelling struct {
 	users   Users
 	table   tableName
 	column  column
+	relation
 
 	// The name of the constraint or of the triggers ends in suffix, because a weaker constraint,
 	// or the triggers of a table that was renamed, may have the usual name. lacks are the events
@@ -62,7 +63,7 @@ type spelling struct {
 
 func (s *Store) spelling(t table) spelling {
 	u := s.users()
-	return spelling{dialect: s.Dialect, users: u, table: u.parts(), column: t.columns[u.identity()]}
+	return spelling{dialect: s.Dialect, users: u, table: u.parts(), column: t.columns[u.identity()], relation: t.relation}
 }
 
 // free reports whether the type of the column allows other spellings. SQLite has no type for

@@ -64,6 +64,7 @@ const (
 	ByDatabase    = symbolon.ByDatabase
 	ByIdentity    = symbolon.ByIdentity
 	ByApplication = symbolon.ByApplication
+	ByProgram     = symbolon.ByProgram
 )
 
 // Store keeps the ledger in the application's database. Set the fields before the first call

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,10 @@ import (
 type Table struct {
 	Name    string // as in Users.Table, without the schema if it is the default schema
 	Columns []Column
+
+	// Is says what the name stands for if that cannot be the users table, such as a view, and
+	// Instead says what to name instead. Both are empty for a table.
+	Is, Instead string
 }
 
 // Column is a column of a [Table].
@@ -26,6 +31,10 @@ type Column struct {
 	Unique  bool // the column has a unique index of its own, without a condition
 	NotNull bool
 	Default bool // the column has a default or is generated
+	Time    bool // the type is a date, or a date with a time
+	Limit   int  // the number of characters that fit; 0: any number
+
+	Triggered bool // a trigger that runs before an insert seems to fill it
 }
 
 // Column returns the column with a name.
@@ -41,7 +50,7 @@ func (t Table) Column(name string) (Column, bool) {
 const readPostgresTables = `
 select case when n.nspname = current_schema() then c.relname else n.nspname || '.' || c.relname end
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where c.relkind in ('r', 'p') and not c.relispartition and n.nspname <> 'symbolon' and n.nspname <> 'information_schema' and n.nspname not like 'pg\_%'
+where c.relkind in ('r', 'p') and not c.relispartition and n.nspname not in ('symbolon', 'symbolon_river') and n.nspname <> 'information_schema' and n.nspname not like 'pg\_%'
   and has_table_privilege(c.oid, 'select')
 order by 1`
 
@@ -82,12 +91,16 @@ func Describe(ctx context.Context, db *sql.DB, dialect Dialect, name string) (Ta
 	if err != nil {
 		return Table{}, unavailable(fmt.Sprintf("read the shape of table %s", name), err)
 	}
-	out := Table{Name: name}
+	out := Table{Name: name, Is: sortWords[found.sort]}
+	if f, ok := errors.AsType[*Fault](Users{Table: name}.checkRelation(found)); ok {
+		out.Instead = f.Fix
+	}
 	for _, column := range slices.Sorted(maps.Keys(found.columns)) {
 		c := found.columns[column]
 		described := Column{Name: c.name, Type: c.declared, Key: c.primary, Integer: c.kind.integer(),
 			Text: c.kind == text, Holds: c.kind == text || c.kind == uuid, Unique: slices.Contains(found.unique, c.name),
-			NotNull: c.notNull, Default: c.preset || c.generated || found.rowid == c.name}
+			NotNull: c.notNull, Default: c.preset || c.generated || found.rowid == c.name,
+			Time: c.kind == instant, Limit: c.limit, Triggered: found.mayFill(c.name) != ""}
 		if described.Key { // the key comes first
 			out.Columns = slices.Insert(out.Columns, 0, described)
 		} else {

@@ -13,6 +13,8 @@ type table struct {
 	columns map[string]column
 	unique  []string // each is unique by itself and without a condition
 	rowid   string   // on SQLite the column that is the rowid, which SQLite generates
+	relation
+	fillers []filler // the triggers that may fill columns of new rows
 
 	spelling proof // of the IDs in the identity column
 }
@@ -21,6 +23,8 @@ type column struct {
 	name      string
 	declared  string
 	kind      kind
+	item      kind // of an array
+	limit     int  // the number of characters that fit; 0: any number
 	notNull   bool
 	preset    bool // has a default, or is an identity column
 	generated bool
@@ -44,6 +48,8 @@ const (
 	float
 	boolean
 	jsonDoc
+	instant // a date, or a date with a time
+	array
 )
 
 // key reports whether a column of the kind can be the users' key.
@@ -52,7 +58,10 @@ func (k kind) key() bool { return k == text || k == uuid || k.integer() }
 func (k kind) integer() bool { return k == int2 || k == int4 || k == int8 }
 
 const readPostgresColumns = `
-select a.attname, format_type(coalesce(nullif(t.typbasetype, 0), t.oid), null), a.attnotnull or t.typnotnull,
+select a.attname, format_type(coalesce(nullif(t.typbasetype, 0), t.oid), null),
+       case when coalesce(nullif(t.typbasetype, 0), t.oid) in (cast('varchar' as regtype), cast('bpchar' as regtype))
+            then greatest(greatest(a.atttypmod, t.typtypmod) - 4, 0) else 0 end,
+       a.attnotnull or t.typnotnull,
        a.atthasdef or a.attidentity <> '' or t.typdefault is not null, a.attgenerated <> '',
        exists (select 1 from pg_index i where i.indrelid = a.attrelid and i.indisprimary and i.indnatts = 1 and a.attnum = any (i.indkey)),
        format_type(a.atttypid, a.atttypmod), coalesce(c.collname, '')
@@ -69,7 +78,7 @@ where i.indrelid = to_regclass(cast($1 as text)) and i.indisunique and i.indisva
 const readSQLiteSchema = `select name from pragma_database_list where lower(name) = lower($1)`
 
 const readSQLiteColumns = `
-select name, type, "notnull" or (pk > 0 and upper(type) <> 'INTEGER'), dflt_value is not null, hidden in (2, 3),
+select name, type, 0, "notnull" or (pk > 0 and upper(type) <> 'INTEGER'), dflt_value is not null, hidden in (2, 3),
        pk > 0 and (select count(*) from pragma_table_info($1, $2) where pk > 0) = 1, '', ''
 from pragma_table_xinfo($1, $2) where hidden <> 1`
 
@@ -94,7 +103,13 @@ func readTable(ctx context.Context, db *sql.DB, dialect Dialect, name tableName)
 		}
 		columns, unique = readSQLiteColumns, readSQLiteUnique
 	}
-	if t.columns, err = readColumns(ctx, db, columns, dialect, args); err != nil {
+	if t.columns, err = readColumns(ctx, db, columns, dialect, args); err != nil || len(t.columns) == 0 {
+		return t, err
+	}
+	if t.relation, err = readRelation(ctx, db, dialect, args); err != nil {
+		return t, err
+	}
+	if t.fillers, err = readFillers(ctx, db, dialect, args); err != nil {
 		return t, err
 	}
 	if t.unique, err = readNames(ctx, db, unique, args); err != nil || dialect != SQLite {
@@ -110,8 +125,11 @@ func readTable(ctx context.Context, db *sql.DB, dialect Dialect, name tableName)
 
 func readColumns(ctx context.Context, db *sql.DB, query string, dialect Dialect, args []any) (map[string]column, error) {
 	all, err := collect(ctx, db.QueryContext, query, args, func(row scanner) (c column, err error) {
-		err = row.Scan(&c.name, &c.declared, &c.notNull, &c.preset, &c.generated, &c.primary, &c.exact, &c.collation)
+		err = row.Scan(&c.name, &c.declared, &c.limit, &c.notNull, &c.preset, &c.generated, &c.primary, &c.exact, &c.collation)
 		c.kind = kindOf(dialect, c.declared)
+		if item, ok := strings.CutSuffix(c.declared, "[]"); ok && dialect == Postgres {
+			c.kind, c.item = array, kindOf(dialect, item)
+		}
 		return c, err
 	})
 	out := make(map[string]column, len(all))
@@ -139,6 +157,7 @@ var postgresKinds = map[string]kind{
 	"real": float, "double precision": float, "numeric": float,
 	"boolean": boolean,
 	"json":    jsonDoc, "jsonb": jsonDoc,
+	"timestamp with time zone": instant, "timestamp without time zone": instant, "date": instant,
 }
 
 // kindOfSQLite returns the first kind whose names are part of a declared type.
@@ -162,5 +181,6 @@ var sqliteKinds = []struct {
 	{[]string{"UUID", "GUID"}, uuid},
 	{[]string{"INT"}, int8},
 	{[]string{"CHAR", "CLOB", "TEXT"}, text},
+	{[]string{"DATE", "TIME"}, instant},
 	{[]string{"REAL", "FLOAT", "DOUBLE", "NUMERIC", "DECIMAL"}, float},
 }

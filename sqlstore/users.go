@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/projection"
 )
 
@@ -86,12 +87,29 @@ func (u Users) newID() symbolon.NewID {
 	return cmp.Or(u.NewID, symbolon.ByMint)
 }
 
+// defaultColumns are the columns of symbolon_users.
+var defaultColumns = map[string]string{"email": "traits.email", "name": "traits.name", "active": "active"}
+
 func (u Users) columns() map[string]string {
 	if u.Columns == nil && u.table() == defaultTable {
-		return map[string]string{"email": "traits.email", "name": "traits.name", "active": "active"}
+		return defaultColumns
 	}
 	return u.Columns
 }
+
+// newIDLength is the length of the new IDs as text; 0: it is not known.
+func (u Users) newIDLength() int {
+	switch id := u.newID(); {
+	case id == ByMint, id == ByIdentity:
+		return lengthOfID
+	case id.Template():
+		return mint.TemplateLength(string(id))
+	}
+	return 0
+}
+
+// plainUUID reports whether a template makes UUIDs and nothing else.
+func plainUUID(template symbolon.NewID) bool { return template == "{uuidv4}" || template == "{uuidv7}" }
 
 // one reports whether the key and the identity are the same column.
 func (u Users) one() bool { return u.id() == u.identity() }
@@ -114,7 +132,12 @@ func (n tableName) String() string {
 	return quote(n.schema) + "." + quote(n.table)
 }
 
-var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
+// identifier is narrower than the databases are: no quotes, dots and braces, so that a quoted
+// name needs no escapes, and the names of statements stay apart.
+var identifier = regexp.MustCompile(`^[\p{L}_][\p{L}\p{M}\p{N}_ $-]{0,62}$`)
+
+// maxName is the longest name of Postgres, in bytes.
+const maxName = 63
 
 // quote quotes a name that validate accepted.
 func quote(name string) string { return `"` + name + `"` }
@@ -126,8 +149,8 @@ func (u Users) validate() []error {
 		faults = append(faults, fmt.Errorf("sqlstore: users: "+format, args...))
 	}
 	name := func(what, s string) {
-		if !identifier.MatchString(s) {
-			fault("%s %q is not a name of letters, digits and underscores (63 at most)", what, s)
+		if !identifier.MatchString(s) || len(s) > maxName {
+			fault("%s %q is not a name of letters, digits, '_', '-', '$' and blanks (63 bytes at most), beginning with a letter or '_'", what, s)
 		}
 	}
 	if schema, table, found := strings.Cut(u.table(), "."); found {
@@ -139,13 +162,15 @@ func (u Users) validate() []error {
 	name("id column", u.id())
 	name("identity column", u.identity())
 	switch u.newID() {
-	case ByMint, ByDatabase, ByIdentity:
+	case ByMint, ByDatabase, ByIdentity, ByProgram:
 	case ByApplication:
 		if u.Table+u.ID+u.Identity != "" || len(u.Columns)+len(u.ReleaseColumns)+len(u.AnonymiseColumns)+len(u.Deny) > 0 {
 			fault("new_id %s cannot be combined with a table or its columns, because the application makes its users itself", u.NewID)
 		}
 	default:
-		fault("new_id %q must be uuidv7, database, identity or create_url", u.NewID)
+		if err := mint.CheckTemplate(string(u.NewID)); err != nil {
+			fault("new_id %q must be uuidv7, database, identity, create_url, program or a template: %w", u.NewID, err)
+		}
 	}
 	if u.one() && u.newID() != ByIdentity {
 		fault("column %s is both the key and the identity: that needs new_id identity", u.id())

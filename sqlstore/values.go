@@ -6,13 +6,16 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/projection"
 )
 
 // key returns a user ID's canonical form, and the parameter to compare with the key column.
@@ -56,11 +59,22 @@ type cell struct {
 	refused string // why it cannot be written; param is nil then
 }
 
-// paths reads the projected paths from an identity.
+// paths reads the projected paths from an identity, except those into the sign-up form.
 func (t *shape) paths(id symbolon.Identity) []cell {
 	out := make([]cell, 0, len(t.columns))
 	for _, f := range t.columns {
-		if f.Path != "" {
+		if f.Path != "" && !f.Transient() {
+			out = append(out, t.cell(f, id))
+		}
+	}
+	return out
+}
+
+// signUp reads the projected values of the sign-up form. Without a form the values are those
+// with which a row is made.
+func (t *shape) signUp(id symbolon.Identity) (out []cell) {
+	for _, f := range t.columns {
+		if f.Transient() {
 			out = append(out, t.cell(f, id))
 		}
 	}
@@ -68,53 +82,80 @@ func (t *shape) paths(id symbolon.Identity) []cell {
 }
 
 // literals returns the constants, which are written at creation only.
-func (t *shape) literals() []cell {
-	var out []cell
+func (t *shape) literals(now time.Time) []cell {
+	return t.constants(now, func(f filled) bool { return f.Path == "" && f.Literal != nil })
+}
+
+// touches returns the times that are written whenever the row is.
+func (t *shape) touches(now time.Time) []cell {
+	return slices.DeleteFunc(t.constants(now, func(f filled) bool { return f.Touch }), func(c cell) bool { return c.unfit != "" })
+}
+
+func (t *shape) constants(now time.Time, chosen func(filled) bool) (out []cell) {
 	for _, f := range t.columns {
-		if f.Path == "" && f.Literal != nil {
-			out = append(out, t.cell(f, symbolon.Identity{}))
+		if chosen(f) {
+			out = append(out, t.cellOf(f, projection.Value{V: constant(f.Literal, now)}))
 		}
 	}
 	return out
 }
 
-func (t *shape) cell(f filled, id symbolon.Identity) cell {
+// constant puts the time in the place of now.
+func constant(literal any, now time.Time) any {
+	if _, ok := literal.(projection.Now); ok {
+		return now
+	}
+	return literal
+}
+
+func (t *shape) cell(f filled, id symbolon.Identity) cell { return t.cellOf(f, f.Value(id)) }
+
+func (t *shape) cellOf(f filled, v projection.Value) cell {
 	c := cell{filled: f}
-	v := f.Value(id)
 	if v.Refused != "" {
 		c.refused = v.Refused
 		return c
 	}
-	c.raw, c.refused = textOf(f.kind, t.dialect, v.V)
+	if _, isDocument := v.V.(json.RawMessage); isDocument && f.quiet && f.kind != jsonDoc {
+		return c
+	}
+	c.raw, c.refused = f.column.text(t.dialect, v.V)
 	if c.refused != "" || c.raw == "" && v.V != "" {
-		return c // refused, or no value for this kind of column
+		return c // refused, or no value
 	}
 	c.param = c.raw
-	if t.dialect == SQLite && f.kind != jsonDoc && f.kind != text {
+	if _, isTime := v.V.(time.Time); t.dialect == SQLite && f.kind != jsonDoc && f.kind != text && !isTime {
 		c.param = v.V // SQLite takes a value's type from the parameter
 	}
 	return c
 }
 
-// textOf formats a value for a column of the kind. Postgres gets every value as text, so
-// the server checks it. SQLite stores anything in any column, so the kind is checked here
-// for both. An object or an array can be written to a JSON column only.
-func textOf(k kind, dialect Dialect, v any) (s, refused string) {
-	switch v := v.(type) {
-	case nil:
+// text formats a value for the column. Postgres gets every value as text, so the server checks
+// it. SQLite stores anything in any column, so the kind is checked here for both.
+func (c column) text(dialect Dialect, v any) (s, refused string) {
+	if v == nil {
 		return "", ""
-	case json.RawMessage:
-		if k != jsonDoc {
-			return "", ""
-		}
-		return jsonText(v)
+	}
+	if raw, ok := v.(json.RawMessage); ok {
+		return c.document(raw)
+	}
+	k := c.kind
+	if _, isText := v.(string); k == array && !isText { // the server reads a text such as {a,b}
+		return "", "a single value does not fit a column of arrays"
+	}
+	switch v := v.(type) {
 	case string:
 		if k.integer() || k == float || k == boolean {
 			return "", "a text does not fit the column's type"
 		}
 		s = v
+	case time.Time:
+		if k.integer() || k == float || k == boolean || k == uuid {
+			return "", "a time does not fit the column's type"
+		}
+		s = c.time(dialect, v)
 	case bool:
-		if (k.integer() && dialect != SQLite) || k == float {
+		if (k.integer() && dialect != SQLite) || k == float || k == instant {
 			return "", "true or false does not fit the column's type"
 		}
 		s = strconv.FormatBool(v)
@@ -124,16 +165,82 @@ func textOf(k kind, dialect Dialect, v any) (s, refused string) {
 		}
 		s = strconv.FormatInt(v, 10)
 	case float64:
-		return floatText(k, v)
+		if s, refused = floatText(k, v); refused != "" || k != text {
+			return s, refused
+		}
 	}
-	if k == jsonDoc {
+	switch {
+	case k == jsonDoc:
+		if at, isTime := v.(time.Time); isTime {
+			v = at.Format(time.RFC3339Nano)
+		}
 		doc, err := json.Marshal(v)
 		if err != nil {
 			return "", "it is not valid JSON"
 		}
 		return string(doc), ""
+	case k == text && c.limit > 0 && utf8.RuneCountInString(strings.TrimRight(s, " ")) > c.limit:
+		return "", fmt.Sprintf("it has more than %d characters", c.limit)
 	}
 	return s, ""
+}
+
+// time formats a time. SQLite has no type for times, so there it has the form of
+// current_timestamp, which the usual tools read, with microseconds.
+func (c column) time(dialect Dialect, at time.Time) string {
+	at = at.UTC().Truncate(time.Microsecond)
+	switch {
+	case dialect != SQLite || c.kind != instant:
+		return at.Format(time.RFC3339Nano)
+	case strings.EqualFold(c.declared, "date"):
+		return at.Format(time.DateOnly)
+	}
+	return at.Format("2006-01-02 15:04:05.000000")
+}
+
+// document formats an object or an array. A JSON column takes both, and a column of arrays
+// takes an array without objects and arrays in it.
+func (c column) document(raw json.RawMessage) (s, refused string) {
+	switch c.kind {
+	case jsonDoc:
+		return jsonText(raw)
+	case array:
+		return arrayText(raw)
+	}
+	return "", "an object or an array does not fit the column's type"
+}
+
+// arrayText writes an array as Postgres reads it. The server checks the items.
+func arrayText(raw json.RawMessage) (s, refused string) {
+	var items []json.RawMessage
+	if json.Unmarshal(raw, &items) != nil {
+		return "", "an object does not fit a column of arrays"
+	}
+	if _, refused := jsonText(raw); refused != "" {
+		return "", refused
+	}
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, item := range items {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		item = bytes.TrimSpace(item)
+		switch item[0] {
+		case '{', '[':
+			return "", "the array has objects or arrays in it"
+		case '"':
+			var text string
+			if json.Unmarshal(item, &text) != nil {
+				return "", "it is not valid JSON"
+			}
+			b.WriteString(`"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`)
+		default:
+			b.Write(item) // a number, true, false or null
+		}
+	}
+	b.WriteByte('}')
+	return b.String(), ""
 }
 
 // exact is the limit beyond which float64 cannot distinguish integers.

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,7 +25,8 @@ import (
 type doctorCmd struct {
 	KratosConfig   []string `placeholder:"FILE" sep:"none" help:"The kratos.yml that Kratos runs with. May be repeated, like Kratos' own -c and in the same order."`
 	Live           bool     `help:"Sign up a test person at Ory, check that the hooks arrive, and delete the person again."`
-	Traits         string   `placeholder:"JSON" help:"The traits of the test person, with RANDOM in values that must be unique. Default: an e-mail address."`
+	Prove          bool     `help:"Insert a row into the users table and roll it back. It takes a number from a sequence and runs the table's triggers."`
+	Traits         string   `placeholder:"JSON" help:"The traits of the test person of --live or --prove, with RANDOM in values that must be unique. Default: an e-mail address."`
 	WithoutReserve bool     `help:"The reserve hook is left out on purpose."`
 	Sessions       int      `placeholder:"N" help:"The number of sessions in use at the same time. Default: the number of active sessions at Ory."`
 	Days           int      `default:"7" help:"Report a problem if people sign up, but no link hook came for this many days."`
@@ -30,7 +34,7 @@ type doctorCmd struct {
 }
 
 func (doctorCmd) Help() string {
-	return `Checks the setup: Ory's two APIs, the users table, the hooks. For each problem it prints what is wrong, what breaks, and what fixes it. Without --live nothing is written anywhere. docs/doctor.md explains every check.
+	return `Checks the setup: Ory's two APIs, the users table, the hooks. For each problem it prints what is wrong, what breaks, and what fixes it. Without --live and --prove nothing is written anywhere. docs/doctor.md explains every check.
 
 	symbolon doctor
 	symbolon doctor --kratos-config kratos.yml --kratos-config hooks.yml
@@ -55,6 +59,9 @@ func (c doctorCmd) Run(a *cli.App) error {
 	if d.Kratos, err = c.kratos(); err != nil {
 		return cli.Usage(err)
 	}
+	if err := c.traits(); err != nil {
+		return cli.Usage(err)
+	}
 	if err := c.live(a, conf, d); err != nil {
 		return cli.Usage(err)
 	}
@@ -67,7 +74,13 @@ func (c doctorCmd) Run(a *cli.App) error {
 		d.Database = err
 	} else {
 		defer s.Close()
-		d.Table, d.Ledger = system.UsersTable{System: s}, s.Store
+		table := system.UsersTable{System: s}
+		d.Table, d.Ledger = table, s.Store
+		if c.Prove && conf.Users.CreateURL == "" {
+			traits := cmp.Or(c.Traits, `{"email":"`+doctor.Placeholder+`@doctor.invalid"}`)
+			traits = strings.ReplaceAll(traits, doctor.Placeholder, strings.ToLower(rand.Text()))
+			d.Prove = func(ctx context.Context) (doctor.Proof, error) { return table.Prove(ctx, json.RawMessage(traits)) }
+		}
 		if draws, err := s.Store.Draws(a.Ctx); d.Actions.Draws && err == nil && !draws {
 			d.Actions.WithoutReserve = true // the hook answers without an ID
 		}
@@ -102,9 +115,6 @@ func (c doctorCmd) kratos() (*hooks.KratosFile, error) {
 }
 
 func (c doctorCmd) live(a *cli.App, conf *config.Config, d *doctor.Doctor) error {
-	if !c.Live && c.Traits != "" {
-		return errors.New("--traits has no effect without --live")
-	}
 	if !c.Live {
 		return nil
 	}
@@ -115,18 +125,27 @@ func (c doctorCmd) live(a *cli.App, conf *config.Config, d *doctor.Doctor) error
 		return cli.Hint(errors.New("with --live the application would make a user that Symbolon cannot delete (users.create_url)"),
 			"sign up a test person by hand, and delete both halves")
 	}
-	if c.Traits != "" {
-		if _, err := strictjson.Object([]byte(c.Traits)); err != nil {
-			return fmt.Errorf("--traits must be a JSON object: %w", err)
-		}
-		if !strings.Contains(c.Traits, doctor.Placeholder) {
-			return cli.Hint(errors.New("--traits must contain RANDOM"), `put it in the values that must be unique: {"email":"RANDOM@doctor.invalid"}`)
-		}
-	}
 	minter := mint.NewMinter(conf.Ory.Project, conf.Secrets()...)
 	d.Live = &doctor.Live{Traits: json.RawMessage(c.Traits), Minted: minter.Minted, Reserved: minter.Reserved, Told: func(word string) {
 		_, _ = fmt.Fprintf(a.Err, "symbolon: signing up a test person, %s; the person is always deleted again\n", word)
 	}}
+	return nil
+}
+
+// traits checks the flag.
+func (c doctorCmd) traits() error {
+	if c.Traits == "" {
+		return nil
+	}
+	if !c.Live && !c.Prove {
+		return errors.New("--traits has no effect without --live or --prove")
+	}
+	if _, err := strictjson.Object([]byte(c.Traits)); err != nil {
+		return fmt.Errorf("--traits must be a JSON object: %w", err)
+	}
+	if !strings.Contains(c.Traits, doctor.Placeholder) {
+		return cli.Hint(errors.New("--traits must contain RANDOM"), `put it in the values that must be unique: {"email":"RANDOM@doctor.invalid"}`)
+	}
 	return nil
 }
 

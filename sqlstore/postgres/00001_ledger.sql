@@ -84,16 +84,23 @@ create unique index findings_one_open_of_a_kind on symbolon.findings (project, i
 create sequence symbolon.tickets;
 
 -- The users of applications that have no table of their own. It lies where the
--- application's tables lie.
-create table symbolon_users (
-    id              uuid primary key default gen_random_uuid(),
-    ory_identity_id uuid unique check (ory_identity_id <> '00000000-0000-0000-0000-000000000000'),
-    email           text,
-    name            text,
-    active          boolean not null default true,
-    created_at      timestamptz not null default now(),
-    updated_at      timestamptz not null default now()
-);
+-- application's tables lie. A role that may not create tables there has one of its own, and
+-- needs no such right.
+-- +goose StatementBegin
+do $$ begin
+    if coalesce(has_schema_privilege(current_schema(), 'create'), false) then
+        create table symbolon_users (
+            id              uuid primary key default gen_random_uuid(),
+            ory_identity_id uuid unique check (ory_identity_id <> '00000000-0000-0000-0000-000000000000'),
+            email           text,
+            name            text,
+            active          boolean not null default true,
+            created_at      timestamptz not null default now(),
+            updated_at      timestamptz not null default now()
+        );
+    end if;
+end $$;
+-- +goose StatementEnd
 
 -- +goose StatementBegin
 create function symbolon.touch() returns trigger language plpgsql as $$ begin
@@ -101,4 +108,10 @@ create function symbolon.touch() returns trigger language plpgsql as $$ begin
     return new;
 end $$;
 -- +goose StatementEnd
-create trigger symbolon_users_touch before update on symbolon_users for each row execute function symbolon.touch();
+-- +goose StatementBegin
+do $$ begin
+    if to_regclass('symbolon_users') is not null then
+        create trigger symbolon_users_touch before update on symbolon_users for each row execute function symbolon.touch();
+    end if;
+end $$;
+-- +goose StatementEnd

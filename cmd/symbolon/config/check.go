@@ -14,6 +14,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/projection"
 )
 
@@ -167,16 +168,16 @@ func visible(s string) bool {
 }
 
 var (
-	nameForm    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
+	nameForm    = regexp.MustCompile(`^[\p{L}_][\p{L}\p{M}\p{N}_ $-]{0,62}$`)
 	newIDs      = []symbolon.NewID{symbolon.ByMint, symbolon.ByDatabase, symbolon.ByIdentity}
 	onDeleted   = []link.OnUserDeleted{link.DenyDeleted, link.RecreateDeleted}
 	rowPolicies = []symbolon.RowPolicy{symbolon.KeepRow, symbolon.DeactivateRow, symbolon.AnonymiseRow, symbolon.DeleteRow}
 	writes      = []link.Write{link.WriteNone, link.WriteReserve, link.WriteCreate, link.WriteRepair}
 )
 
-const projectionRule = "it must be a path (traits.…, metadata_public.…, active, verified_email), default(path, 'x') or a literal ('x', 42, true); in YAML, write a literal text as \"'x'\""
+const projectionRule = "it must be " + projection.Forms + "; in YAML, write a literal text as \"'x'\""
 
-const nameRule = "it must be at most 63 letters, digits and '_', and must not begin with a digit"
+const nameRule = "it must be at most 63 letters, digits, '_', '-', '$' and blanks, and must begin with a letter or '_'"
 
 func (c *Config) checkUsers(r *report) {
 	u := &c.Users
@@ -195,7 +196,11 @@ func (c *Config) checkUsers(r *report) {
 		rule{!nameForm.MatchString(u.Identity), "users.identity", nameRule},
 		rule{u.ID == u.Identity && u.NewID != symbolon.ByIdentity, "users.identity", "it can be the column of users.id only if users.new_id is identity"},
 	)
-	checkOneOf(r, "users.new_id", u.NewID, newIDs)
+	if u.NewID.Template() {
+		r.faultIn("users.new_id", mint.CheckTemplate(string(u.NewID)))
+	} else {
+		checkOneOf(r, "users.new_id", u.NewID, newIDs)
+	}
 	u.checkColumns(r, func(path, column string) { u.checkColumn(r, path, column) })
 }
 
@@ -204,8 +209,12 @@ func (u *UsersConfig) checkColumns(r *report, name func(path, column string)) {
 	for _, column := range slices.Sorted(maps.Keys(u.Columns)) {
 		path := "users.columns." + shown(column)
 		name(path, column)
-		_, err := projection.Parse(column, u.Columns[column])
-		r.faultIf(err != nil, path, projectionRule)
+		p, err := projection.Parse(column, u.Columns[column])
+		_, now := p.Literal.(projection.Now)
+		r.rules(
+			rule{err != nil, path, projectionRule},
+			rule{u.CreateURL != "" && (now || p.Transient()), path, "leave it out with users.create_url: the application has its own clock and its own sign-up form"},
+		)
 	}
 }
 

@@ -349,8 +349,8 @@ func TestAdoptConfig(t *testing.T) {
 	}{
 		{nil, ""},
 		{[]string{"SYMBOLON_ADOPT_VERIFIED_COLUMN", ""}, "adopt.verified_column: adopt.verified_email needs"},
-		{[]string{"SYMBOLON_ADOPT_VERIFIED_COLUMN", "a b"}, "adopt.verified_column: it must be at most 63 letters"},
-		{[]string{on, "false", "SYMBOLON_ADOPT_VERIFIED_COLUMN", "a b"}, "adopt.verified_column: it must be at most 63 letters"},
+		{[]string{"SYMBOLON_ADOPT_VERIFIED_COLUMN", "a;b"}, "adopt.verified_column: it must be at most 63 letters"},
+		{[]string{on, "false", "SYMBOLON_ADOPT_VERIFIED_COLUMN", "a;b"}, "adopt.verified_column: it must be at most 63 letters"},
 		{[]string{"SYMBOLON_ORY_ADMIN_URL", ""}, "needs ory.admin_url"},
 		{[]string{"SYMBOLON_USERS_TABLE", "accounts"}, "exactly one column in users.columns"},
 		{[]string{"SYMBOLON_USERS_COLUMNS", `{"a":"traits.email","b":"verified_email"}`}, "exactly one column in users.columns"},
@@ -362,5 +362,18 @@ func TestAdoptConfig(t *testing.T) {
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%v: %v", test.more, err)
 		}
+	}
+}
+
+// TestColumnLists: a list in the file is the same as its text, which a variable has.
+func TestColumnLists(t *testing.T) {
+	const file = "users:\n  table: accounts\n  new_id: usr_{ulid}\n  columns:\n    contact: [traits.email, traits.phone, \"'none'\"]\n    \"e-mail\": traits.email\n"
+	c, _, err := load(t, file, cmdtest.Env())
+	if err != nil || c.Users.Columns["contact"] != "[traits.email, traits.phone, 'none']" || c.Users.Columns["e-mail"] != "traits.email" || c.Users.NewID != "usr_{ulid}" {
+		t.Errorf("%+v %v", c, err)
+	}
+	c, _, err = load(t, "", cmdtest.Env("SYMBOLON_USERS_TABLE", "accounts", "SYMBOLON_USERS_COLUMNS", `{"contact":"[traits.email, traits.phone]"}`))
+	if err != nil || c.Users.Columns["contact"] != "[traits.email, traits.phone]" {
+		t.Errorf("%+v %v", c, err)
 	}
 }

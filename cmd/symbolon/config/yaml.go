@@ -193,15 +193,25 @@ func (y *yamlReader) mapping(n *yaml.Node, v reflect.Value, path string, overrul
 }
 
 // literal reads a text. A number or true needs no quotes, because users.columns accepts
-// literals.
+// literals. A list becomes the text of a list.
 func (y *yamlReader) literal(n *yaml.Node, v reflect.Value, overruled bool) error {
-	if !isPlain(n) || n.Value == "" {
+	text := n.Value
+	if n.Kind == yaml.SequenceNode && n.Anchor == "" && n.Style&yaml.TaggedStyle == 0 {
+		var items []string
+		for _, item := range n.Content {
+			if !isPlain(item) || item.Value == "" {
+				return errText
+			}
+			items = append(items, item.Value)
+		}
+		text = "[" + strings.Join(items, ", ") + "]"
+	} else if !isPlain(n) || text == "" {
 		return errText
 	}
 	if overruled {
 		return nil
 	}
-	text, err := expandEnv(n.Value, y.env)
+	text, err := expandEnv(text, y.env)
 	v.SetString(text)
 	return err
 }

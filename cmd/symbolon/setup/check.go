@@ -2,6 +2,8 @@ package setup
 
 import (
 	"cmp"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -100,6 +102,31 @@ func (p *plan) sql() (err error) {
 		return nothingWritten(err, "run this again when the table is less busy")
 	case err != nil:
 		return p.stopped(err, "remove the cause and run this again, which runs the rest; without --apply the SQL is printed, and somebody else may run it")
+	}
+	return nil
+}
+
+// prove inserts a row and rolls it back, with --apply, if the catalogue cannot tell whether the
+// table takes new rows.
+func (p *plan) prove() error {
+	if p.system == nil || !p.flags.Apply || p.config.Users.Table == config.OwnTable || p.config.Users.CreateURL != "" {
+		return nil
+	}
+	s := *p.system
+	s.Store = system.NewStore(p.config, s.DB, s.Store.Dialect) // it reads the table as it is now
+	table := system.UsersTable{System: &s}
+	doubts, err := table.Doubts(p.Ctx)
+	if err != nil || len(doubts) == 0 {
+		return err
+	}
+	proof, err := table.Prove(p.Ctx, json.RawMessage(`{"email":"`+strings.ToLower(rand.Text())+`@doctor.invalid"}`))
+	switch {
+	case err != nil:
+		return p.stopped(err, "run this again")
+	case proof.Refused == "":
+		p.proven = true
+	case len(proof.Sampled) == 0:
+		return p.stopped(fmt.Errorf("%s; the table refused a row, which was rolled back: %s", strings.Join(doubts, "; "), proof.Refused), "alter the table, or use --column or --new-id")
 	}
 	return nil
 }

@@ -154,6 +154,9 @@ func (p *plan) table() (sqlstore.Table, error) {
 	if err != nil {
 		return sqlstore.Table{}, err
 	}
+	if t, err := sqlstore.Describe(p.Ctx, p.system.DB, p.system.Store.Dialect, name); err == nil && t.Is != "" {
+		return sqlstore.Table{}, cli.Usage(nothingWritten(fmt.Errorf("%s is %s", cli.Plain(name), t.Is), t.Instead))
+	}
 	var names []string
 	for _, t := range tables {
 		if t.Name == name {

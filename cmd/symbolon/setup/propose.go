@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -14,6 +15,8 @@ var (
 	identityWords = []string{"ory_identity_id", "identity_id", "kratos_identity_id", "kratos_id", "ory_id", "ory_identity", "ory"}
 	emailWords    = []string{"email", "e_mail", "email_address", "mail", "emailaddress"}
 	nameWords     = []string{"name", "full_name", "display_name", "fullname"}
+	createdWords  = []string{"createdat", "datejoined", "insertedat"}
+	touchWords    = []string{"updatedat", "modifiedat", "lastmodified"}
 	activeWords   = []string{"active", "is_active", "enabled", "is_enabled"}
 )
 
@@ -62,8 +65,16 @@ func maybeIdentities(t sqlstore.Table) (names []string) {
 }
 
 func proposeNewID(t sqlstore.Table, key string) symbolon.NewID {
-	if c, ok := t.Column(key); ok && c.Integer {
+	c, ok := t.Column(key)
+	switch {
+	case ok && (c.Integer || c.Text && c.Default || c.Triggered):
 		return symbolon.ByDatabase
+	case ok && c.Limit > 0 && c.Limit < 36:
+		for _, template := range []symbolon.NewID{"{ulid}", "{nanoid}"} {
+			if mint.TemplateLength(string(template)) <= c.Limit {
+				return template
+			}
+		}
 	}
 	return symbolon.ByMint
 }
@@ -79,10 +90,24 @@ func proposeColumns(t sqlstore.Table, key, identity string) map[string]string {
 	propose(emailWords, "traits.email", func(c sqlstore.Column) bool { return c.Text })
 	propose(activeWords, "active", func(c sqlstore.Column) bool { return strings.HasPrefix(strings.ToLower(c.Type), "bool") })
 	for _, c := range t.Columns {
-		if !c.NotNull || c.Default || c.Name == key || c.Name == identity || out[c.Name] != "" {
+		if c.Time && slices.Contains(touchWords, strings.ToLower(strings.ReplaceAll(c.Name, "_", ""))) && !c.Triggered && c.Name != key && c.Name != identity {
+			out[c.Name] = "updated_at" // an ORM fills it, not the database
+			continue
+		}
+		if c.Time && slices.Contains(createdWords, strings.ToLower(strings.ReplaceAll(c.Name, "_", ""))) && !c.Default && !c.Triggered && c.Name != key && c.Name != identity {
+			out[c.Name] = "now"
+			continue
+		}
+		if !c.NotNull || c.Default || c.Triggered || c.Name == key || c.Name == identity || out[c.Name] != "" {
 			continue
 		}
 		switch {
+		case c.Time:
+			out[c.Name] = "now"
+		case strings.HasPrefix(strings.ToLower(c.Type), "bool"):
+			out[c.Name] = "false"
+		case c.Text && c.Unique: // one constant would fit one person only
+			out[c.Name] = "[traits.username, traits.email, traits.phone]"
 		case c.Text && slices.Contains(nameWords, strings.ToLower(c.Name)):
 			out[c.Name] = "default(traits.name, '')"
 		case c.Text:
@@ -98,7 +123,7 @@ func proposeColumns(t sqlstore.Table, key, identity string) map[string]string {
 func pick(t sqlstore.Table, words []string, fits func(sqlstore.Column) bool) string {
 	for _, word := range words {
 		for _, c := range t.Columns {
-			if strings.EqualFold(c.Name, word) && fits(c) {
+			if strings.EqualFold(strings.ReplaceAll(c.Name, "_", ""), strings.ReplaceAll(word, "_", "")) && fits(c) { // oryIdentityId
 				return c.Name
 			}
 		}

@@ -25,14 +25,14 @@ type Cmd struct {
 	Table             string   `placeholder:"NAME" help:"Your users table. Default: symbolon_users, which Symbolon makes."`
 	ID                string   `name:"id" placeholder:"COLUMN" help:"Its primary key. Default: the primary key in the database."`
 	Identity          string   `placeholder:"COLUMN" help:"The column for the identity's ID. Default: an existing column named ory_identity_id, identity_id, kratos_identity_id, kratos_id, ory_id, ory_identity or ory; else ory_identity_id, which --apply adds."`
-	NewID             string   `name:"new-id" placeholder:"HOW" help:"How new users get their ID: uuidv7, database or identity. Default: database if the key is a number, else uuidv7."`
+	NewID             string   `name:"new-id" placeholder:"HOW" help:"How new users get their ID: uuidv7, database, identity, or a template such as usr_{ulid}. Default: database if the database makes the key, else uuidv7, or {ulid} or {nanoid} if the key is too short for it."`
 	CreateURL         string   `name:"create-url" placeholder:"URL" help:"The URL at which your application makes its users itself, in any database. The database of --database then holds only the links. docs/create-url.md"`
 	Column            []string `placeholder:"NAME=PATH" sep:"none" help:"A column that is filled from the identity: email=traits.email. May be repeated. The word none means that no column is filled. Default: chosen by the names of the columns."`
 	OnIdentityDeleted string   `name:"on-identity-deleted" placeholder:"POLICY" help:"What happens to a row when its identity is deleted at Ory: keep, deactivate, anonymise or delete. Default: deactivate if a column shows the identity's state (path active), else keep."`
 	ReleaseColumns    []string `placeholder:"NAME" help:"Columns that are emptied when the identity is deleted, so that their values are free again. The word none means that no column is emptied. Default: the unique columns that are filled from the identity."`
 	AnonymiseColumns  []string `placeholder:"NAME" help:"Columns that the policy anonymise empties besides those that are filled from traits or a verified address. Default: all columns that are filled from the identity."`
 
-	Apply bool `help:"Run the SQL that the users table needs."`
+	Apply bool `help:"Run the SQL that the users table needs. If the database does not tell whether a trigger or a policy accepts new rows, also insert one and roll it back."`
 	Force bool `help:"Replace existing files, except the secret."`
 }
 
@@ -62,6 +62,7 @@ type plan struct {
 	todo, ran   []string       // SQL
 	maybe       []string       // columns that may hold the identity's ID; after survey, those with UUIDs
 	denies      []string       // conditions that users.deny probably should have
+	proven      bool           // a row was inserted and rolled back
 	unbound     int            // rows of your users table without an identity
 }
 
@@ -83,7 +84,7 @@ func (c Cmd) Run(a *cli.App) error {
 			p.system.Close()
 		}
 	}()
-	for _, step := range []func() error{p.mayWrite, p.readSecret, p.configure, p.connect, p.describe, p.check, p.survey, p.draft, p.sql, p.place} {
+	for _, step := range []func() error{p.mayWrite, p.readSecret, p.configure, p.connect, p.describe, p.check, p.survey, p.draft, p.sql, p.prove, p.place} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -190,5 +191,8 @@ func (p *plan) printSQL(b *strings.Builder) {
 	}
 	for _, text := range append(p.ran, p.todo...) {
 		fmt.Fprintf(b, "  %s;\n", text)
+	}
+	if p.proven {
+		fmt.Fprintf(b, "%s took a row, which was rolled back; it took a number from a sequence and ran triggers, if there are any\n", table)
 	}
 }

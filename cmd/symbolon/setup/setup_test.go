@@ -62,6 +62,12 @@ func TestInit(t *testing.T) {
 				"alter table accounts add column banned varchar(9)", "alter table accounts add column undeleted_at timestamp"},
 				want: func(c *config.Config) bool { return len(c.Users.Deny) == 0 }, lacks: []string{"banned", "undeleted"},
 				says: []string{"deny: {user_gone: deleted_at is not null, user_suspended: is_suspended} (docs/deny.md)"}},
+			{name: "times, a unique name and a short key", ddl: []string{"create table accounts (id varchar(30) primary key, created_at timestamp not null, updated_at timestamp not null, username varchar(50) not null unique)"},
+				want: func(c *config.Config) bool {
+					u := c.Users
+					return u.Columns["created_at"] == "now" && u.Columns["updated_at"] == "updated_at" && u.Columns["username"] == "[traits.username, traits.email, traits.phone]" &&
+						(u.NewID == "{ulid}" || strings.HasPrefix(dsn, "sqlite") && u.NewID == "uuidv7") // SQLite has no lengths
+				}, says: []string{"unique index"}},
 			{name: "a row", ddl: []string{accountsOf(dsn, serial(dsn)), "insert into accounts (email, name) values ('a', 'a')"},
 				want: func(*config.Config) bool { return true }, says: []string{"accounts has 1 row without an identity: these people need symbolon adopt before symbolon serve"}},
 			{name: "rows of which one has an identity", ddl: []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column ory_id varchar(36)",

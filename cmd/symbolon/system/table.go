@@ -2,12 +2,16 @@ package system
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
+	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/doctor"
+	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
@@ -64,11 +68,35 @@ func (u UsersTable) identityColumn(ctx context.Context, otherwise string) string
 
 // Rights returns the rights that the database user lacks.
 func (u UsersTable) Rights(ctx context.Context) (out []doctor.TableFault, err error) {
-	faults, err := u.Store.Rights(ctx)
+	faults, err := u.Store.Rights(ctx, u.Config.Users.OnIdentityDeleted)
 	for _, f := range faults {
 		out = append(out, doctor.TableFault{Kind: string(f.Kind), Is: f.Is, Fix: f.Fix})
 	}
 	return out, err
+}
+
+// Doubts returns what the catalogue cannot tell about new rows.
+func (u UsersTable) Doubts(ctx context.Context) ([]string, error) {
+	if u.Config.Users.CreateURL != "" {
+		return nil, nil // the table is Symbolon's own
+	}
+	return u.Store.Doubts(ctx)
+}
+
+// Prove inserts the row of a person with these traits, and rolls it back.
+func (u UsersTable) Prove(ctx context.Context, traits json.RawMessage) (doctor.Proof, error) {
+	id := symbolon.Identity{ID: symbolon.IdentityID((&mint.Minter{}).Mint(time.Now())), State: symbolon.Active, Traits: traits, CreatedAt: time.Now()}
+	var user symbolon.UserID
+	switch newID := u.Store.NewID(); {
+	case newID == symbolon.ByMint:
+		user = u.Linker.Mint()
+	case newID == symbolon.ByIdentity:
+		user = symbolon.UserID(id.ID)
+	case newID.Template():
+		user = mint.Expand(string(newID), time.Now())
+	}
+	proof, err := u.Store.Prove(ctx, id, user)
+	return doctor.Proof{Refused: proof.Refused, Sampled: proof.Sampled}, err
 }
 
 // Triggers returns the application's triggers of the users table.

@@ -54,7 +54,12 @@ func migratePostgres(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("migrate the background work: wait for the lock: %w", err)
 	}
 	defer func() { _ = sessionlock.Unlock(ctx, conn, lockID) }()
-	if _, err := conn.ExecContext(ctx, `create schema if not exists `+schema); err != nil {
+	var there bool
+	err = conn.QueryRowContext(ctx, `select to_regnamespace('`+schema+`') is not null`).Scan(&there)
+	if err == nil && !there { // "if not exists" needs the right to create schemas even if it exists
+		_, err = conn.ExecContext(ctx, `create schema `+schema)
+	}
+	if err != nil {
 		return fmt.Errorf("migrate the background work: %w", err)
 	}
 	return up(ctx, riverdatabasesql.New(db), sqlstore.Postgres)

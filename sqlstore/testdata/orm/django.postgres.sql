@@ -1,0 +1,4 @@
+-- Made by Django 3.2.25 (python3-django of Debian 12): schema_editor(collect_sql=True).create_model(User), the statements
+-- for accounts_user only. The model: class User(AbstractUser): ory_identity_id = models.UUIDField(null=True, unique=True)
+CREATE TABLE "accounts_user" ("id" bigserial NOT NULL PRIMARY KEY, "password" varchar(128) NOT NULL, "last_login" timestamp with time zone NULL, "is_superuser" boolean NOT NULL, "username" varchar(150) NOT NULL UNIQUE, "first_name" varchar(150) NOT NULL, "last_name" varchar(150) NOT NULL, "email" varchar(254) NOT NULL, "is_staff" boolean NOT NULL, "is_active" boolean NOT NULL, "date_joined" timestamp with time zone NOT NULL, "ory_identity_id" uuid NULL UNIQUE);
+CREATE INDEX "accounts_user_username_6088629e_like" ON "accounts_user" ("username" varchar_pattern_ops);

@@ -1,0 +1,3 @@
+-- Made by Django 3.2.25 (python3-django of Debian 12): schema_editor(collect_sql=True).create_model(User), the statements
+-- for accounts_user only. The model: class User(AbstractUser): ory_identity_id = models.UUIDField(null=True, unique=True)
+CREATE TABLE "accounts_user" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "password" varchar(128) NOT NULL, "last_login" datetime NULL, "is_superuser" bool NOT NULL, "username" varchar(150) NOT NULL UNIQUE, "first_name" varchar(150) NOT NULL, "last_name" varchar(150) NOT NULL, "email" varchar(254) NOT NULL, "is_staff" bool NOT NULL, "is_active" bool NOT NULL, "date_joined" datetime NOT NULL, "ory_identity_id" char(32) NULL UNIQUE);
