@@ -84,6 +84,7 @@ type Linker struct {
 	writer    *backReferenceWriter // Close waits for its goroutine
 	refreshes refreshes            // Close waits for their goroutines
 	watchers  watchers
+	starts    starts
 }
 
 func (l *Linker) setup() {
@@ -145,7 +146,7 @@ func (l *Linker) Voucher(user symbolon.UserID) (mint.Voucher, error) {
 func (l *Linker) policy() decide.Policy {
 	newID := l.Store.NewID()
 	p := decide.Policy{Minter: l.minter, Key: l.BackReference.WithDefaults().Key, NewID: newID, Admin: l.Ory.HasAdmin(), VerifiedEmail: l.AdoptVerifiedEmail,
-		Recreate: l.OnUserDeleted == RecreateDeleted, Gone: map[symbolon.IdentityID]bool{}, Answer: &decide.Answer{}}
+		Recreate: l.OnUserDeleted == RecreateDeleted, Gone: map[symbolon.IdentityID]bool{}, Answer: &decide.Answer{}, Start: l.starts.known()}
 	if newID == symbolon.ByMint {
 		p.Fresh = sync.OnceValue(l.Mint) // most decisions need no new ID
 	}

@@ -191,7 +191,7 @@ func testAdoptRaces(w *world) {
 				}
 			})
 			wg.Go(func() {
-				if _, err := linkers[(i+1)%2].Link(w.ctx, seen(symbolon.Identity{ID: id.ID})); err != nil {
+				if _, err := linkers[(i+1)%2].Link(w.ctx, symbolon.Reading{Identity: symbolon.Identity{ID: id.ID}, Source: symbolon.FromRequest, Admin: true}); err != nil {
 					w.Errorf("link: %v", err)
 				}
 			})

@@ -73,6 +73,7 @@ func testIdentityForms(w *world) {
 			w.Fatalf("Write took identity %q: %v", id, err)
 		}
 	}
+	w.ory.put(symbolon.Identity{ID: good, State: symbolon.Active})
 	link := w.link(symbolon.Identity{ID: good})
 	upper := symbolon.Identity{ID: symbolon.IdentityID(strings.ToUpper(good))}
 	h := w.look(query(upper))
