@@ -30,6 +30,8 @@ const (
 	emptyIdentity = `select exists (select 1 from {users} where {identity} = '')`
 )
 
+var errNoProject = errors.New("sqlstore: the start of a project: the project is empty")
+
 // Start returns the start of a project, and records it if there is none; see
 // [symbolon.Store].
 func (s *Store) Start(ctx context.Context, project string) (symbolon.Start, error) {
@@ -43,6 +45,9 @@ func (s *Store) Start(ctx context.Context, project string) (symbolon.Start, erro
 // FindStart is Start without recording: it returns ErrNotFound if no program of the project
 // has started yet.
 func (s *Store) FindStart(ctx context.Context, project string) (symbolon.Start, error) {
+	if project == "" {
+		return symbolon.Start{}, errNoProject
+	}
 	return readOne(ctx, s, "read the project's start", "the project has not started yet", readStart, []any{project}, scanStart)
 }
 
@@ -84,13 +89,13 @@ func (s *Store) Settle(ctx context.Context, project, by string) (symbolon.Start,
 // writeStart records the start, and settles it if the function settled returns a reason.
 func (s *Store) writeStart(ctx context.Context, project string, settled func(context.Context, session) (by string, err error)) (start symbolon.Start, err error) {
 	if project == "" {
-		return start, errors.New("sqlstore: the start of a project: the project is empty")
+		return start, errNoProject
 	}
 	now, err := s.Clock(ctx)
 	if err != nil {
 		return start, err
 	}
-	err = s.inTx(ctx, "record the project's start", func(ctx context.Context, db session) error {
+	write := func(ctx context.Context, db session) error {
 		if start, err = db.begin(ctx, project, now); err != nil || start.Settled() {
 			return err
 		}
@@ -103,8 +108,16 @@ func (s *Store) writeStart(ctx context.Context, project string, settled func(con
 		}
 		start.SettledAt, start.SettledBy = now, by
 		return nil
-	})
-	return start, err
+	}
+	for until := time.Now().Add(lockTimeout); ; {
+		err = s.inTx(ctx, "record the project's start", write)
+		if !errors.Is(err, errCommitUnknown) || time.Now().After(until) {
+			return start, err
+		}
+		if found, err := s.FindStart(ctx, project); err == nil && found.Settled() == start.Settled() { // it was committed
+			return found, nil
+		}
+	}
 }
 
 // begin records the start unless there is one, and reads it.
