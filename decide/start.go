@@ -54,9 +54,9 @@ func ambiguous(r symbolon.Reading, user symbolon.UserID, detail string) symbolon
 
 // HoldAmbiguous puts an identity on hold that an adoption could not settle. user is the user
 // that the evidence names, or empty. An identity that has a user or had one is left as it
-// is. So is one that the operator has put on hold already.
+// is. So is one that is on hold already, unless the hold ends by itself (CannotCreate).
 func HoldAmbiguous(r symbolon.Reading, e symbolon.Evidence, user symbolon.UserID, run, why string) symbolon.Plan {
-	waits := e.Link == nil || e.Link.State == symbolon.OnHold && e.Link.Reason != symbolon.Moved && !heldAsAmbiguous(e)
+	waits := e.Link == nil || e.Link.State == symbolon.OnHold && e.Link.Reason == symbolon.CannotCreate
 	if !waits || e.Row != nil {
 		return symbolon.Plan{Action: symbolon.Keep}
 	}
