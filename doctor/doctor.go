@@ -138,6 +138,7 @@ var checks = []check{
 	{"users.rights", nil, (*Doctor).checkRights},
 	{"users.triggers", (*Doctor).needTable, (*Doctor).checkTriggers},
 	{"users.release", nil, (*Doctor).checkRelease},
+	{"users.start", nil, (*Doctor).checkStart},
 	{"users.create_url", nil, (*Doctor).checkCreateURL},
 	{"hooks.url", nil, (*Doctor).checkURL},
 	{"hooks.redirect", nil, (*Doctor).checkRedirect},
