@@ -19,7 +19,7 @@ func byStart(r symbolon.Reading, p Policy) (plan symbolon.Plan, asked Question, 
 		return plan, asked, false
 	case p.Start.CreatedAt.IsZero():
 		return plan, Question{Start: true}, true
-	case p.Start.Settled(), younger(r, p.Start.CreatedAt):
+	case p.Start.Settled(), Younger(r, p.Start.CreatedAt):
 		return plan, asked, false
 	}
 	detail := fmt.Sprintf("the identity is older than the ledger (%s), and the start is not settled; `symbolon adopt` says which user it has",
@@ -28,11 +28,11 @@ func byStart(r symbolon.Reading, p Policy) (plan symbolon.Plan, asked Question, 
 		Err: denial(r, symbolon.NotAdopted, symbolon.ErrOnHold, detail)}, asked, true
 }
 
-// younger reports whether the identity is certainly younger than the ledger. An identity
+// Younger reports whether the identity is certainly younger than the ledger. An identity
 // without a time of creation is not. Ory calls the link hook when an identity is new, and the
 // ledger is older than the hook's answer. So the hook's identity is younger unless its time
 // proves the opposite.
-func younger(r symbolon.Reading, ledger time.Time) bool {
+func Younger(r symbolon.Reading, ledger time.Time) bool {
 	created := r.Identity.CreatedAt
 	if created.IsZero() {
 		return false

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/decide"
 )
 
 // startLife is how long a start that is not settled is remembered. Within this time the
@@ -74,3 +75,12 @@ func (l *Linker) Settle(ctx context.Context, by string) error {
 // all of them were adopted. From now on every identity without a user gets a new one, except
 // identities on hold. Call it once, before people come.
 func (l *Linker) StartFresh(ctx context.Context) error { return l.Settle(ctx, "start_fresh") }
+
+// Waits reports whether the identity gets no new user until the start is settled. It uses
+// what the Linker read last, and asks nobody. Without a reading it returns false.
+func (l *Linker) Waits(id symbolon.Identity) bool {
+	l.starts.mu.Lock()
+	start := l.starts.start
+	l.starts.mu.Unlock()
+	return !start.CreatedAt.IsZero() && !start.Settled() && !decide.Younger(symbolon.Reading{Identity: id}, start.CreatedAt)
+}
