@@ -144,6 +144,9 @@ func (l *Linker) ask(ctx context.Context, r symbolon.Reading, q decide.Question,
 	}
 	identity, err := l.Ory.Identity(ctx, r.Identity.ID)
 	if err != nil {
+		if _, background := symbolon.PatienceFrom(ctx); q.Identity && !background && errors.Is(err, symbolon.ErrRateLimited) {
+			l.readings.enqueue(r)
+		}
 		return r, err // it names the identity
 	}
 	r.Identity, r.Admin = identity, true

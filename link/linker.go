@@ -85,22 +85,25 @@ type Linker struct {
 	refreshes refreshes            // Close waits for their goroutines
 	watchers  watchers
 	starts    starts
+	readings  *firstReadings // Close waits for its goroutine
 }
 
 func (l *Linker) setup() {
 	l.once.Do(func() {
 		l.minter = mint.NewMinter(l.project(), l.Secrets...)
 		l.writer = newBackReferenceWriter(l)
+		l.readings = newFirstReadings(l)
 		l.refreshes.people.Timeout, l.refreshes.background.Timeout = refreshTimeout, refreshTimeout
 		l.refreshes.people.Log, l.refreshes.background.Log = l.log(), l.log()
 	})
 }
 
-// Close waits until every re-reading has ended and every back-reference is written or
-// given up. If ctx ends first, it cancels them and returns an error. No goroutine of the
+// Close cancels the readings that wait for Ory's rate limit. It waits until every re-reading
+// has ended and every back-reference is written or given up. If ctx ends first, it cancels them and returns an error. No goroutine of the
 // Linker runs afterwards. No other method may be called after Close.
 func (l *Linker) Close(ctx context.Context) error {
 	l.setup()
+	l.readings.close()
 	return errors.Join(l.refreshes.drain(ctx), l.writer.close(ctx)) // a re-reading may queue a back-reference
 }
 
