@@ -62,6 +62,14 @@ const (
 
 	// Moved: the operator bound the identity's user to another identity.
 	Moved FindingKind = "moved"
+
+	// NotAdopted: the start of the project is not settled, so that identities older than the
+	// ledger get no new users. It is one finding for the project, and names no identity.
+	NotAdopted FindingKind = "not_adopted"
+
+	// AdoptAmbiguous: the operator applied an adoption, and its plan could not say which
+	// user the identity has. The identity is on hold until the operator decides.
+	AdoptAmbiguous FindingKind = "adopt_ambiguous"
 )
 
 // Finding is a difference between the halves that an operator should see. An identity has

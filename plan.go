@@ -9,6 +9,7 @@ const (
 	Create  Action = "create"  // make a user and link it
 	Attach  Action = "attach"  // link an existing user, and fill its identity column
 	Hold    Action = "hold"    // put the identity on hold: no user until an operator decides
+	Wait    Action = "wait"    // write nothing at all: no user until the project's start is settled
 	Deny    Action = "deny"    // leave the bond as it is, but hand its user out to nobody
 	Detach  Action = "detach"  // undo an adoption: remove the bond, or, if Reason is set, put the identity on hold again
 	Confirm Action = "confirm" // record BackReference in the entry of an existing bond

@@ -3,6 +3,7 @@ package symbolon
 import (
 	"context"
 	"database/sql"
+	"time"
 )
 
 // Store keeps the ledger beside the application's users. Package sqlstore has the store
@@ -41,7 +42,30 @@ type Store interface {
 	// Record returns all that is known of a person. The id is an identity's ID or a
 	// user's. ErrNotFound: neither an identity nor a user with this ID is known.
 	Record(ctx context.Context, project, id string) (Record, error)
+
+	// Start returns the project's start. The first call for a project records it, and
+	// settles it if every row of the users table has an identity. A later call reads the
+	// record only. If several processes call Start at once, they get the same start.
+	Start(ctx context.Context, project string) (Start, error)
+
+	// Settle settles the project's start, and returns it. A start that is settled already
+	// stays as it is. by is one lower-case word.
+	Settle(ctx context.Context, project, by string) (Start, error)
 }
+
+// Start is the beginning of a project's ledger. Until the start is settled, an identity that
+// is older than the ledger gets no new user, because it may belong to a user that existed
+// before Symbolon. The start never becomes unsettled again.
+type Start struct {
+	// CreatedAt is when the project's ledger was made, by the clock of the database.
+	CreatedAt time.Time
+
+	SettledAt time.Time // by the clock of the database; zero: the start is not settled
+	SettledBy string    // why: no_rows, bonds, adopt, start_fresh
+}
+
+// Settled reports whether identities that are older than the ledger get new users.
+func (s Start) Settled() bool { return !s.SettledAt.IsZero() }
 
 // Execer is the part of a transaction that [Store.Forget] needs. *sql.Tx is an Execer;
 // sqlstore/pgxtx makes an Execer of a pgx.Tx.

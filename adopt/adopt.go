@@ -146,6 +146,10 @@ type Options struct {
 	// field By of its lines.
 	By []symbolon.Proof
 
+	// Columns are further columns of the users table that may hold identity IDs. Plan only
+	// counts what they would name, in Counts.Places.
+	Columns []string
+
 	// Email also compares verified e-mail addresses. It needs a store that knows the
 	// columns.
 	Email bool

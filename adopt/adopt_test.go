@@ -144,16 +144,16 @@ func TestApplyAndUndo(t *testing.T) {
 		if _, left := s.plan(everything); left.Bind != 0 || left.Lines[adopt.Linked] != counts.Bind {
 			t.Errorf("a plan after the run: %+v", left)
 		}
-		if undone := s.undo(first.Run); undone.Done != counts.Bind || len(undone.Refused) > 0 || s.content() != before {
+		if undone := s.undo(first.Run); undone.Done != counts.Bind || len(undone.Refused) > 0 || s.undecided() != before {
 			t.Errorf("undone: %+v\n%s\nwas\n%s", undone, s.content(), before)
 		}
-		if undone := s.undo(first.Run); undone.Done != 0 || undone.Before != counts.Bind || s.content() != before {
+		if undone := s.undo(first.Run); undone.Done != 0 || undone.Before != counts.Bind || s.undecided() != before {
 			t.Errorf("undone again: %+v", undone)
 		}
 		if third := s.apply(lines, adopt.Options{}); third.Done != counts.Bind || s.content() != after {
 			t.Errorf("applied again: %+v", third)
 		}
-		if undone := s.undo(first.Run); undone.Done != counts.Bind || s.content() != before {
+		if undone := s.undo(first.Run); undone.Done != counts.Bind || s.undecided() != before {
 			t.Errorf("the second undo: %+v", undone)
 		}
 		if _, err := s.Undo(t.Context(), "nobody", adopt.Options{}); !errors.Is(err, adopt.ErrNoRun) {
@@ -229,8 +229,13 @@ func TestApplyRefusesChangedFacts(t *testing.T) {
 				tt.change(s)
 				before := s.content()
 				got := s.apply(lines, adopt.Options{})
-				if got.Done+got.Before+got.Failed > 0 || len(got.Refused) != 1 || !strings.Contains(got.Refused[0].Why, tt.why) || s.content() != before {
+				if got.Done+got.Before+got.Failed > 0 || len(got.Refused) != 1 || !strings.Contains(got.Refused[0].Why, tt.why) || s.undecided() != before || !got.Settled {
 					t.Errorf("%+v", got)
+				}
+				id, there := s.ory.identities[lines[0].Identity]
+				_, err := s.Linker.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest})
+				if there && err != nil && !errors.Is(err, symbolon.ErrOnHold) || s.undecided() != before {
+					t.Errorf("the refused identity is not on hold: %v", err)
 				}
 			})
 		})
@@ -397,7 +402,7 @@ func TestHeld(t *testing.T) {
 			t.Fatalf("%+v %v", r, err)
 		}
 		s.ory.sessions = nil
-		if undone := s.undo(r.Run); undone.Done != 1 || s.content() != before {
+		if undone := s.undo(r.Run); undone.Done != 1 || s.undecided() != before {
 			t.Errorf("%+v\n%s\nwas\n%s", undone, s.content(), before)
 		}
 		if err := link(); !errors.Is(err, symbolon.ErrOnHold) {

@@ -28,6 +28,8 @@ type Report struct {
 	Before  int       `json:"done_before"` // lines that an earlier call applied
 	Refused []Refusal `json:"refused"`     // left unchanged, each with the reason
 	Failed  int       `json:"failed"`      // interrupted by an outage; the next call tries again
+	Held    int       `json:"held"`        // identities that Apply put on hold, because the plan does not settle them
+	Settled bool      `json:"settled"`     // the start of the project is settled now
 }
 
 // Apply applies the lines with step Bind. It plans again with the proofs in the lines, and
@@ -35,6 +37,11 @@ type Report struct {
 // also at Ory. If the identity and the user of a line are linked already, the line is
 // counted in Report.Before. If a call ended early, for any reason, call it again with the
 // same lines.
+//
+// At the end Apply settles the start of the project ([symbolon.Start]), so that everybody
+// who is alone gets a new user. Before that it puts on hold every identity for which there
+// is evidence that the lines do not settle: it is ambiguous, its line was refused, or the
+// lines leave it out. Lines without any Bind settle nothing: see link.Linker.StartFresh.
 //
 // Errors: those of Plan; ErrUnavailable if an outage interrupted some lines. Refused lines
 // are not an error.
@@ -72,6 +79,7 @@ type run struct {
 	seen          seenSessions // of Undo
 	failuresInRow int          // failures by an outage, without a success in between
 	failure       error        // the first failure
+	doubtful      []Line       // lines with evidence that the run does not apply
 }
 
 func (r *run) apply(ctx context.Context) error {
@@ -90,18 +98,50 @@ func (r *run) apply(ctx context.Context) error {
 		}
 		m.step(1)
 	}
-	return r.failure
+	if r.failure != nil || len(r.lines) == 0 {
+		return r.failure
+	}
+	return r.settle(ctx)
 }
+
+// settle holds the identities that the run leaves undecided, and settles the project's start.
+func (r *run) settle(ctx context.Context) error {
+	for _, l := range r.doubtful {
+		held, err := r.Linker.HoldAmbiguous(ctx, l.Identity, l.User, r.report.Run, "an adoption did not settle it: "+l.Why)
+		if err != nil {
+			return err
+		}
+		if held {
+			r.report.Held++
+		}
+	}
+	if err := r.Linker.Settle(ctx, "adopt"); err != nil {
+		return err
+	}
+	r.report.Settled = true
+	return nil
+}
+
+const notAtOry = "Ory does not have the identity"
 
 // planAgain plans again and returns the new line of each identity.
 func (r *run) planAgain(ctx context.Context) (map[symbolon.IdentityID]Line, error) {
 	now := make(map[symbolon.IdentityID]Line, len(r.lines))
 	for _, l := range r.lines {
-		now[l.Identity] = Line{Class: Alone, Identity: l.Identity, Why: "Ory does not have the identity"}
+		now[l.Identity] = Line{Class: Alone, Identity: l.Identity, Why: notAtOry}
 	}
 	_, err := r.Plan(ctx, r.options, func(l Line) error {
-		if _, ours := now[l.Identity]; ours {
+		_, ours := now[l.Identity]
+		if ours {
 			now[l.Identity] = l
+		}
+		switch {
+		case l.Identity == "":
+		case l.Class == Ambiguous:
+			r.doubtful = append(r.doubtful, l)
+		case l.Do == Bind && !ours:
+			l.Why = fmt.Sprintf("the plan that was applied leaves out user %s, whom %s names", l.User, l.By)
+			r.doubtful = append(r.doubtful, l)
 		}
 		return nil
 	})
@@ -114,13 +154,15 @@ func (r *run) bind(ctx context.Context, l, now Line, column string) error {
 	case now.Class == Linked && now.User == l.User:
 		r.report.Before++
 		return nil
-	case now.Do != Bind || now.User != l.User: // the Linker checks l.By again
+	case now.Why == notAtOry:
 		return r.refuse(l.Identity, l.User, changed(now))
+	case now.Do != Bind || now.User != l.User: // the Linker checks l.By again
+		return r.doubt(l.Identity, l.User, changed(now))
 	}
 	if _, ok := l.By.Column(); ok {
 		row, err := r.Users.UserRow(ctx, r.project(), l.User, column)
 		if other, _ := symbolon.ParseIdentityID(row.Column); err == nil && other != l.Identity {
-			return r.refuse(l.Identity, l.User, "the column no longer holds the identity")
+			return r.doubt(l.Identity, l.User, "the column no longer holds the identity")
 		}
 		if err != nil {
 			return r.countResult(ctx, l.Identity, l.User, false, err)
@@ -155,6 +197,12 @@ func (r *run) refuse(id symbolon.IdentityID, user symbolon.UserID, why string) e
 	return nil
 }
 
+// doubt is refuse for a line whose identity is at Ory and has no user yet.
+func (r *run) doubt(id symbolon.IdentityID, user symbolon.UserID, why string) error {
+	r.doubtful = append(r.doubtful, Line{Identity: id, User: user, Why: why})
+	return r.refuse(id, user, why)
+}
+
 // countResult counts the result of one line. made says that this call made the link;
 // otherwise it existed before. Only outages end a run.
 func (r *run) countResult(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, made bool, err error) error {
@@ -170,9 +218,9 @@ func (r *run) countResult(ctx context.Context, id symbolon.IdentityID, user symb
 		}
 		return nil
 	case isConflict:
-		return r.refuse(id, user, conflict.Reason)
+		return r.doubt(id, user, conflict.Reason)
 	case isDenial:
-		return r.refuse(id, user, denied.Detail)
+		return r.doubt(id, user, denied.Detail)
 	case errors.Is(err, symbolon.ErrNotFound):
 		return r.refuse(id, user, "the identity or the user no longer exists")
 	case ctx.Err() != nil:

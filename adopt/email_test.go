@@ -111,6 +111,9 @@ func TestHeldUntilVerified(t *testing.T) {
 		s.Linker.AdoptVerifiedEmail = false
 		s.user(row{id: 1, email: "ann@example.org", verified: true})
 		id = s.identity(1, address(true))
+		if err := s.Linker.StartFresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		if link, err := s.Linker.Refresh(t.Context(), id, symbolon.FromLinkHook); err != nil || link.User == "1" {
 			t.Errorf("with the policy off: %+v %v", link, err)
 		}

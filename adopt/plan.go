@@ -23,6 +23,12 @@ type Counts struct {
 	Users      int           `json:"users"`
 	Lines      map[Class]int `json:"lines"`
 	Bind       int           `json:"bind"`
+
+	// Places are the places outside of Options.By that name a user for identities that the
+	// plan does not bind, and the number of those identities. Undecided is the number of all
+	// identities at Ory that the plan does not bind and the ledger does not link.
+	Places    map[symbolon.Proof]int `json:"places,omitempty"`
+	Undecided int                    `json:"undecided"`
 }
 
 // Plan reads every user and every identity, writes nothing, and calls visit with every
@@ -35,12 +41,12 @@ func (a *Adopter) Plan(ctx context.Context, o Options, visit func(Line) error) (
 	if !a.Linker.Ory.HasAdmin() {
 		return Counts{}, fmt.Errorf("adopt: %w", symbolon.ErrNoAdmin)
 	}
-	p := &planner{Adopter: a, options: o, visit: visit, index: newIndex(), counts: Counts{Lines: map[Class]int{}}}
+	p := &planner{Adopter: a, options: o, visit: visit, index: newIndex(), counts: Counts{Lines: map[Class]int{}}, undecided: map[symbolon.IdentityID]bool{}}
 	var err error
 	if p.column, err = columnOf(o.By); err != nil {
 		return Counts{}, err
 	}
-	for _, step := range []func(context.Context) error{p.readUsers, p.readIdentities, p.decideOpen, p.tellRows} {
+	for _, step := range []func(context.Context) error{p.readUsers, p.readIdentities, p.decideOpen, p.tellRows, p.surveyColumns} {
 		if err := step(ctx); err != nil {
 			return p.counts, fmt.Errorf("adopt: %w", err)
 		}
@@ -64,12 +70,13 @@ func columnOf(by []symbolon.Proof) (column string, err error) {
 // planner is the state of one Plan.
 type planner struct {
 	*Adopter
-	options Options
-	column  string
-	visit   func(Line) error
-	index   *index
-	counts  Counts
-	open    []Line // lines that wait for the end, because another identity may name the same user
+	options   Options
+	column    string
+	visit     func(Line) error
+	index     *index
+	counts    Counts
+	undecided map[symbolon.IdentityID]bool // identities that the plan does not bind; only with Options.Columns
+	open      []Line                       // lines that wait for the end, because another identity may name the same user
 
 	entries []symbolon.Entry // the page of the ledger that the listing has reached
 	upto    symbolon.IdentityID
@@ -179,6 +186,7 @@ func (p *planner) decideIdentity(ctx context.Context, id symbolon.Identity, entr
 		return nil
 	}
 	p.doubt(f, line, mailed)
+	p.survey(id)
 	return p.emit(line)
 }
 

@@ -259,6 +259,17 @@ func (s *small) content() string {
 	return b.String()
 }
 
+// undecided is content without the holds that a run leaves behind.
+func (s *small) undecided() string {
+	var b strings.Builder
+	for line := range strings.Lines(s.content()) {
+		if !strings.Contains(line, string(symbolon.AdoptAmbiguous)) {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
 func (s *small) lines(query string) string {
 	s.t.Helper()
 	rows, err := s.db.QueryContext(s.t.Context(), query)

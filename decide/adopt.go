@@ -87,7 +87,7 @@ func adoptedBy(run string, bond *symbolon.AdoptedBond) string {
 func adoptMark(run string) string { return "adopt " + run + ": " }
 
 // Unadopt decides how one bond of a run is undone; made is the event that recorded the
-// bond. If the bond has changed since, the error is a *symbolon.ConflictError.
+// bond. An identity that no row holds then is on hold, so that it gets no new user. If the bond has changed since, the error is a *symbolon.ConflictError.
 func Unadopt(e symbolon.Evidence, run string, made symbolon.Event) (symbolon.Plan, error) {
 	bond := made.Adopted
 	if bond == nil || made.Run != run || made.Kind != symbolon.UserLinked || made.Source != symbolon.FromAdopt {
@@ -103,10 +103,14 @@ func Unadopt(e symbolon.Evidence, run string, made symbolon.Event) (symbolon.Pla
 		return symbolon.Plan{}, &symbolon.ConflictError{Identity: made.Identity, User: made.User, Reason: "the application changed or deleted the user's row since"}
 	}
 	plan := symbolon.Plan{Action: symbolon.Detach, User: made.User, Clear: bond.ColumnSet, Run: run, Why: adoptMark(run) + "undone"}
-	if bond.WasOnHold != "" {
-		plan.Reason = bond.WasOnHold
+	switch plan.Reason = bond.WasOnHold; {
+	case plan.Reason != "":
 		plan.Findings = []symbolon.Finding{{Kind: plan.Reason, Identity: made.Identity,
 			Detail: "on hold again, because its adoption was undone; decide with symbolon bind"}}
+	case bond.ColumnSet: // no row holds the identity now, so it would get a new user
+		plan.Reason = symbolon.AdoptAmbiguous
+		plan.Findings = []symbolon.Finding{{Kind: plan.Reason, Identity: made.Identity,
+			Detail: "its adoption was undone; apply a plan again, or decide with symbolon bind"}}
 	}
 	return plan, nil
 }

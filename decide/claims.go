@@ -30,11 +30,11 @@ func weigh(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Qu
 	if plan, ok := byReservedID(r, e, p, c); ok {
 		return decided(plan)
 	}
+	if !r.Admin && p.Admin { // only the admin API shows a voucher
+		return ask(Question{Identity: true})
+	}
 	if plan, ok := byVoucher(r, e, p, c); ok {
 		return decided(plan)
-	}
-	if (c.metadata.Present() || c.external.Present()) && !r.Admin && p.Admin {
-		return ask(Question{Identity: true})
 	}
 	for at, user := range c.users() {
 		other := claimedAt(e, at).Owner()
@@ -49,6 +49,12 @@ func weigh(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Qu
 			detail := fmt.Sprintf("it claims user %s of identity %s, which Ory no longer has; decide with symbolon bind", user, other)
 			return decided(hold(r, symbolon.RecreatedIdentity, detail, finding(r, symbolon.RecreatedIdentity, user, detail)))
 		}
+	}
+	if heldAsAmbiguous(e) {
+		return decided(ambiguous(r, e.Link.User, "an adoption could not say which user it has; decide with symbolon bind"))
+	}
+	if plan, asked, ok := byStart(r, p); ok {
+		return plan, asked
 	}
 	return fresh(r, e, p, c)
 }

@@ -16,8 +16,10 @@
 //  5. the voucher of a user without an identity, if step 3 did not apply;
 //  6. a fresh user. Each claim that was not followed becomes a finding.
 //
-// Before step 6 an identity with a claim is read over the admin API. If it claims the user
-// of an identity that Ory no longer has, it is held.
+// Before step 5 the identity is read over the admin API, because only that API shows a
+// voucher. Before step 6 an identity is held if it claims the user of an identity that Ory no
+// longer has, or if the operator's adoption found it ambiguous. Until the start of the project
+// is settled, an identity that is older than the ledger waits before step 6; see [symbolon.Start].
 package decide
 
 import (
@@ -42,6 +44,9 @@ type Policy struct {
 	// Gone answers Question.Gone for each identity that was asked about.
 	Gone map[symbolon.IdentityID]bool
 
+	// Start answers Question.Start. A zero Start is not known yet. nil: the start is settled.
+	Start *symbolon.Start
+
 	// Answer answers Question.Create. It is nil unless the application makes its users.
 	Answer *Answer
 }
@@ -52,6 +57,7 @@ type Question struct {
 	Identity bool                // read the identity over Ory's admin API
 	Gone     symbolon.IdentityID // find out whether Ory still has this other identity
 	Create   bool                // have the application make its user
+	Start    bool                // find out whether the start of the project is settled
 }
 
 // None reports whether nothing is asked.

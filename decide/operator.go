@@ -46,6 +46,33 @@ func Bind(r symbolon.Reading, e symbolon.Evidence, user symbolon.UserID, o symbo
 	return plan, Question{}, nil
 }
 
+// BindNew decides what the operator ordered: the identity gets a new user, whatever the evidence
+// says. It ends a hold, and the bond with a user that has no row any more.
+//
+// A *symbolon.ConflictError says which user the identity has already.
+func BindNew(r symbolon.Reading, e symbolon.Evidence, why string, p Policy) (symbolon.Plan, Question, error) {
+	id := r.Identity.ID
+	conflict := func(user symbolon.UserID, format string, args ...any) (symbolon.Plan, Question, error) {
+		return symbolon.Plan{}, Question{}, &symbolon.ConflictError{Identity: id, User: user, Reason: fmt.Sprintf(format, args...)}
+	}
+	plan := symbolon.Plan{User: freshID(r, p), Why: cmp.Or(why, "the operator's order: a new user")}
+	switch link := e.Link; {
+	case link != nil && link.State == symbolon.Erased:
+		return symbolon.Plan{}, Question{}, ConflictErased(id, link.User)
+	case e.Row != nil:
+		return conflict(e.Row.ID, "the row of user %s holds the identity", e.Row.ID)
+	case link == nil || link.State == symbolon.OnHold:
+	case e.User != nil && link.State == symbolon.Linked:
+		return conflict(link.User, "the identity belongs to user %s, whose row does not hold it; correct the row", link.User)
+	case p.NewID == symbolon.ByIdentity:
+		return conflict(link.User, "the new user would have the ID of the former one, %s, and an ID is never given out again", link.User)
+	case e.User == nil:
+		plan.Retire = link.User
+	}
+	plan, asked := create(r, e, p, plan)
+	return plan, asked, nil
+}
+
 // ConflictErased is the answer to an order to bind an identity whose person was erased.
 func ConflictErased(id symbolon.IdentityID, user symbolon.UserID) *symbolon.ConflictError {
 	return &symbolon.ConflictError{Identity: id, User: user, Reason: "the identity's person was erased, so it can never be bound again"}

@@ -30,7 +30,7 @@ func TestTables(t *testing.T) {
 func testTables(t *testing.T, dialect sqlstore.Dialect, kratos *fakeory.Ory) {
 	db := openDatabase(t, dialect)
 	noTable := map[string]doctor.Verdict{"users.table": doctor.Problem, "users.column": doctor.Unknown, "users.type": doctor.Unknown,
-		"users.unique": doctor.Unknown, "users.row": doctor.Unknown, "users.spelling": doctor.Unknown, "users.hidden": doctor.Unknown, "users.triggers": doctor.Unknown, "users.release": doctor.Unknown}
+		"users.unique": doctor.Unknown, "users.row": doctor.Unknown, "users.spelling": doctor.Unknown, "users.hidden": doctor.Unknown, "users.triggers": doctor.Unknown, "users.start": doctor.Unknown, "users.release": doctor.Unknown}
 	for i, test := range []struct {
 		name    string
 		ddl     string

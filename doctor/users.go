@@ -21,6 +21,9 @@ type Table interface {
 
 	// Doubts returns what the catalogue of the database cannot tell about new rows.
 	Doubts(ctx context.Context) ([]string, error)
+	// Unsettled reports whether identities that are older than the ledger wait for an
+	// adoption, or would wait after the first start.
+	Unsettled(ctx context.Context) (bool, error)
 
 	// Triggers returns the application's triggers that run when Symbolon writes rows.
 	Triggers(ctx context.Context) ([]TableTrigger, error)
@@ -197,6 +200,28 @@ func (d *Doctor) checkTriggers(ctx context.Context) Result {
 	return problem("these triggers or rules of the users table can ignore a write without an error: %s", names).
 		breaks("the person whose row they ignore gets no user, or keeps old values, and a finding says that a trigger ignored the write").
 		fix("let %s raise an error, or exempt the rows that Symbolon writes", names)
+}
+
+// checkStart finds people who wait for an adoption.
+func (d *Doctor) checkStart(ctx context.Context) Result {
+	faults, err := d.faults()
+	if err != nil {
+		return databaseFirst
+	}
+	broken := slices.ContainsFunc(faults, func(f TableFault) bool { return !f.LeftOut && f.Kind != "no_layout" })
+	if broken {
+		return unknown("first fix the users table", "it cannot be seen whether the table has rows without an identity")
+	}
+	waits, err := d.Table.Unsettled(ctx)
+	if err != nil {
+		return unqueried(err)
+	}
+	if !waits {
+		return well("every identity without a user gets a new one")
+	}
+	return problem("the users table has rows without an identity, and it is not settled which identities they belong to").
+		breaks("an identity that is older than Symbolon's ledger gets 403 link_on_hold, because a new user may be its second; people who sign up from now on are not affected").
+		fix("symbolon adopt shows which users have an identity, and symbolon adopt --apply binds them; if nobody at Ory has a row, run symbolon adopt --start-fresh")
 }
 
 func unqueried(err error) Result {

@@ -230,6 +230,11 @@ func (t table) Triggers(ctx context.Context) (out []doctor.TableTrigger, err err
 	return out, err
 }
 
+func (t table) Unsettled(ctx context.Context) (bool, error) {
+	start, err := t.Store.Start(ctx, symbolon.DefaultProject)
+	return err == nil && !start.Settled(), err
+}
+
 func (t table) UniqueColumns(ctx context.Context) (out []string, err error) {
 	name := t.Users.Table
 	if name == "" {

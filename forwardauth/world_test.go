@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/link"
@@ -21,6 +22,11 @@ import (
 type fakeStore struct {
 	symbolon.Store
 	deny map[symbolon.IdentityID]error
+}
+
+// Start returns a settled start: all people are new.
+func (s *fakeStore) Start(context.Context, string) (symbolon.Start, error) {
+	return symbolon.Start{CreatedAt: time.Now(), SettledAt: time.Now()}, nil
 }
 
 func (s *fakeStore) NewID() symbolon.NewID { return symbolon.ByDatabase }

@@ -65,6 +65,20 @@ func (l *ledger) Write(_ context.Context, q symbolon.Query, decide func(symbolon
 	return out, nil
 }
 
+// Start returns a settled start: all people are new.
+func (l *ledger) Start(context.Context, string) (symbolon.Start, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.down {
+		return symbolon.Start{}, symbolon.ErrUnavailable
+	}
+	return symbolon.Start{CreatedAt: time.Now(), SettledAt: time.Now()}, nil
+}
+
+func (l *ledger) Settle(ctx context.Context, project, _ string) (symbolon.Start, error) {
+	return l.Start(ctx, project)
+}
+
 func (l *ledger) Forget(context.Context, symbolon.Execer, string, symbolon.UserID) error { return nil }
 
 func (l *ledger) Record(context.Context, string, string) (symbolon.Record, error) {

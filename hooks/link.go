@@ -20,8 +20,8 @@ import (
 // link makes the user of an identity that Ory just stored. With an admin URL the body is a
 // hint, and the identity is read at Ory. Without an admin URL the body itself is the
 // reading, because only Ory has the key. With an admin URL and a Queue, the body is also
-// used as the reading if the background's share of Ory's rate limit is used up. A job of
-// the Queue then reads the identity at Ory later. The body has no ticket. A reading without
+// used as the reading if the background's share of Ory's rate limit is used up; it makes only
+// a user whose ID proves itself. A job of the Queue then reads the identity at Ory later. The body has no ticket. A reading without
 // a ticket can make a user, but never change a user.
 func (h *Handler) link(w http.ResponseWriter, r *http.Request) {
 	identity, err := readLink(r, h.Linker.BackReference.WithDefaults().Key)
@@ -38,8 +38,8 @@ func (h *Handler) link(w http.ResponseWriter, r *http.Request) {
 		_, err = h.Linker.Link(ctx, body) // the sign-up form is in the body only
 	} else if (errors.Is(err, symbolon.ErrRateLimited) || len(identity.Transient) > 0 && errors.Is(err, symbolon.ErrUnavailable)) && h.Queue != nil {
 		// The person does not wait for the reading; a job of the queue reads the identity
-		// later.
-		_, bodyErr := h.Linker.Link(ctx, body)
+		// later. If the body proves the user, the user is made now.
+		_, bodyErr := h.Linker.Link(symbolon.Background(ctx, 0), body)
 		h.log().Debug("ory's rate limit is used up: tried to link the identity from the hook's body", "identity", identity.ID, "error", bodyErr)
 	}
 	h.reply(ctx, w, hint{"link", identity.ID, symbolon.FromLinkHook}, err)

@@ -28,13 +28,16 @@ func TestQueue(t *testing.T) {
 		none  bool // there is no queue
 		db    bool // the database is down
 
+		minted bool // the body has an ID that Symbolon minted
+
 		status  int
 		outcome string
 		queued  symbolon.Source
 		users   int
 	}{
-		{name: "link at the limit", route: "link", ory: limited, status: 200, outcome: Queued, queued: symbolon.FromLinkHook, users: 1},
-		{name: "link at the limit, not queued", route: "link", ory: limited, queue: errors.New("full"), status: 503, outcome: Undetermined, users: 1},
+		{name: "link at the limit", route: "link", minted: true, ory: limited, status: 200, outcome: Queued, queued: symbolon.FromLinkHook, users: 1},
+		{name: "link at the limit, not queued", route: "link", minted: true, ory: limited, queue: errors.New("full"), status: 503, outcome: Undetermined, users: 1},
+		{name: "link at the limit, perhaps with a voucher", route: "link", ory: limited, status: 200, outcome: Queued, queued: symbolon.FromLinkHook},
 		{name: "link at the limit, no queue", route: "link", ory: limited, none: true, status: 503, outcome: Undetermined},
 		{name: "link at the limit, no database", route: "link", ory: limited, db: true, status: 200, outcome: Queued, queued: symbolon.FromLinkHook},
 		{name: "link, Ory down", route: "link", ory: symbolon.ErrUnavailable, status: 200, outcome: Queued, queued: symbolon.FromLinkHook},
@@ -71,8 +74,12 @@ func TestQueue(t *testing.T) {
 				}
 				var outcome string
 				h.Observe = func(_, o string) { outcome = o }
+				reserved := ""
+				if tt.minted {
+					reserved = `"id":"` + string(h.Linker.Mint()) + `",`
+				}
 				keys := DeriveKeys(testSecrets)
-				r := httptest.NewRequest("POST", "/hooks/"+tt.route, strings.NewReader(`{"identity_id":"`+id+`","columns":{"traits.email":"a@example.org"}}`))
+				r := httptest.NewRequest("POST", "/hooks/"+tt.route, strings.NewReader(`{"identity_id":"`+id+`",`+reserved+`"columns":{"traits.email":"a@example.org"}}`))
 				r.Header.Set("Content-Type", "application/json")
 				r.Header.Set(KeyHeader, map[string]string{"link": keys.Link[0], "sync": keys.Sync[0]}[tt.route])
 				w := httptest.NewRecorder()

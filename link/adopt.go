@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -64,4 +65,25 @@ func (l *Linker) Unadopt(ctx context.Context, run string, made symbolon.Event) (
 	out, err := l.apply(ctx, q, func(e symbolon.Evidence) (symbolon.Plan, error) { return decide.Unadopt(e, run, made) })
 	_, err = l.finish(ctx, q.Reading, out, err)
 	return err == nil && out.Plan.Action == symbolon.Detach, err
+}
+
+// HoldAmbiguous puts an identity on hold for which the run of an adoption found no certain
+// user: its user is then a decision of the operator, also after the start is settled. user is
+// the user that the evidence names, or empty. why is one sentence without traits. An identity
+// that has a user, or had one, is left as it is.
+//
+// Errors: ErrUnavailable.
+func (l *Linker) HoldAmbiguous(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, run, why string) (held bool, err error) {
+	l.setup()
+	if !validRun(run) {
+		return false, fmt.Errorf("hold: %.64q cannot name a run", run)
+	}
+	q := symbolon.Query{Project: l.project(), Reading: symbolon.Reading{Identity: symbolon.Identity{ID: id}, Source: symbolon.FromAdopt}}
+	out, err := l.apply(ctx, q, func(e symbolon.Evidence) (symbolon.Plan, error) {
+		return decide.HoldAmbiguous(q.Reading, e, user, run, why), nil
+	})
+	if _, err = l.finish(ctx, q.Reading, out, err); errors.Is(err, symbolon.ErrOnHold) {
+		return true, nil
+	}
+	return false, err
 }

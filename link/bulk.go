@@ -51,6 +51,9 @@ func (l *Linker) LinkAll(ctx context.Context, readings []symbolon.Reading) []Res
 func (l *Linker) createAll(ctx context.Context, readings []symbolon.Reading, out []Result) (left []int) {
 	store, ok := l.Store.(symbolon.BulkStore)
 	once, left := distinct(readings)
+	if start := l.starts.known(); start != nil && start.CreatedAt.IsZero() {
+		_ = l.starts.read(ctx, l, start) // after an error each identity asks the store again
+	}
 	if !ok || l.lacksMaker() || l.AdoptVerifiedEmail || l.Store.NewID() == symbolon.ByApplication { // in the last two cases decide asks a question about each identity
 		left, once = append(left, once...), nil
 	}

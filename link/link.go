@@ -74,8 +74,9 @@ func (l *Linker) denies() bool {
 }
 
 // maxRounds bounds how often one decision may ask a question: for the identity itself,
-// for the owner of each of its claims, and for the user that the application makes.
-const maxRounds = 7
+// for the owner of each of its claims, for the user that the application makes, and for the
+// project's start.
+const maxRounds = 8
 
 // link reads, decides and writes, and answers the questions of the decision in between. An
 // existing bond is returned without a write.
@@ -92,8 +93,11 @@ func (l *Linker) link(ctx context.Context, r symbolon.Reading) (symbolon.Link, e
 		}
 		plan, question := decide.Identity(r, e, p)
 		if question.None() {
-			if plan.Action == symbolon.Keep {
+			switch plan.Action {
+			case symbolon.Keep:
 				return kept(e, plan)
+			case symbolon.Wait:
+				return symbolon.Link{}, plan.Err
 			}
 			var out symbolon.Outcome
 			out, question, err = l.write(symbolon.WithReading(ctx, r), q, func(e symbolon.Evidence) (symbolon.Plan, decide.Question, error) {
@@ -155,11 +159,17 @@ func (l *Linker) apply(ctx context.Context, q symbolon.Query, decide func(symbol
 // ask answers a question of decide: it asks Ory or the application, outside of every
 // transaction. It returns the newer reading, or puts the answer into p.
 func (l *Linker) ask(ctx context.Context, r symbolon.Reading, q decide.Question, p decide.Policy) (symbolon.Reading, error) {
-	if q.Create {
+	switch {
+	case q.Create:
 		return r, l.create(ctx, r.Identity, p)
+	case q.Start:
+		return r, l.starts.read(ctx, l, p.Start)
 	}
 	identity, err := l.Ory.Identity(ctx, r.Identity.ID)
 	if err != nil {
+		if _, background := symbolon.PatienceFrom(ctx); q.Identity && !background && errors.Is(err, symbolon.ErrRateLimited) {
+			l.readings.enqueue(r)
+		}
 		return r, err // it names the identity
 	}
 	r.Identity, r.Admin = identity, true

@@ -94,22 +94,26 @@ type Linker struct {
 	writer    *backReferenceWriter // Close waits for its goroutine
 	refreshes refreshes            // Close waits for their goroutines
 	watchers  watchers
+	starts    starts
+	readings  *firstReadings // Close waits for its goroutine
 }
 
 func (l *Linker) setup() {
 	l.once.Do(func() {
 		l.minter = mint.NewMinter(l.project(), l.Secrets...)
 		l.writer = newBackReferenceWriter(l)
+		l.readings = newFirstReadings(l)
 		l.refreshes.people.Timeout, l.refreshes.background.Timeout = refreshTimeout, refreshTimeout
 		l.refreshes.people.Log, l.refreshes.background.Log = l.log(), l.log()
 	})
 }
 
-// Close waits until every re-reading has ended and every back-reference is written or
-// given up. If ctx ends first, it cancels them and returns an error. No goroutine of the
+// Close cancels the readings that wait for Ory's rate limit. It waits until every re-reading
+// has ended and every back-reference is written or given up. If ctx ends first, it cancels them and returns an error. No goroutine of the
 // Linker runs afterwards. No other method may be called after Close.
 func (l *Linker) Close(ctx context.Context) error {
 	l.setup()
+	l.readings.close()
 	return errors.Join(l.refreshes.drain(ctx), l.writer.close(ctx)) // a re-reading may queue a back-reference
 }
 
@@ -155,7 +159,7 @@ func (l *Linker) Voucher(user symbolon.UserID) (mint.Voucher, error) {
 func (l *Linker) policy() decide.Policy {
 	newID := l.Store.NewID()
 	p := decide.Policy{Minter: l.minter, Key: l.BackReference.WithDefaults().Key, NewID: newID, Admin: l.Ory.HasAdmin(), VerifiedEmail: l.AdoptVerifiedEmail,
-		Recreate: l.OnUserDeleted == RecreateDeleted, When: l.When, Gone: map[symbolon.IdentityID]bool{}, Answer: &decide.Answer{}}
+		Recreate: l.OnUserDeleted == RecreateDeleted, When: l.When, Gone: map[symbolon.IdentityID]bool{}, Answer: &decide.Answer{}, Start: l.starts.known()}
 	if makeID := l.maker(); makeID != nil {
 		p.Fresh = sync.OnceValue(makeID) // most decisions need no new ID
 	}

@@ -80,7 +80,7 @@ func TestBackReferenceIsTriedAgain(t *testing.T) {
 			l := newTestLinker(ory, newMemory(symbolon.ByMint))
 			l.BackReference.Write = WriteCreate
 			ory.down = true
-			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest}); err != nil {
+			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest, Admin: true}); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(outage)
@@ -105,7 +105,7 @@ func TestCloseEndsWithItsContext(t *testing.T) {
 		ory := &oryModel{admin: true, down: true, identities: map[symbolon.IdentityID]symbolon.Identity{alice: id}}
 		l := newTestLinker(ory, newMemory(symbolon.ByMint))
 		l.BackReference.Write = WriteCreate
-		if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest}); err != nil {
+		if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Source: symbolon.FromRequest, Admin: true}); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/symbolon-id/symbolon"
 )
@@ -22,6 +23,8 @@ type memory struct {
 	events  []symbolon.Event
 	serial  int
 	down    bool
+	start   symbolon.Start
+	starts  int // calls of Start
 }
 
 func newMemory(newID symbolon.NewID) *memory {
@@ -144,7 +147,7 @@ func (m *memory) Write(_ context.Context, q symbolon.Query, decide func(symbolon
 		l.User, l.State, l.Reason = plan.User, plan.State, ""
 	case symbolon.Hold:
 		l.State, l.Reason = symbolon.OnHold, plan.Reason
-	case symbolon.Keep, symbolon.Deny:
+	case symbolon.Keep, symbolon.Deny, symbolon.Wait:
 		out.Link, out.Opened = before, m.openFindings(id, plan)
 		return out, nil
 	}
@@ -186,6 +189,31 @@ func (m *memory) Forget(_ context.Context, _ symbolon.Execer, _ string, user sym
 
 func (m *memory) Record(context.Context, string, string) (symbolon.Record, error) {
 	return symbolon.Record{}, symbolon.ErrNotFound
+}
+
+func (m *memory) Start(context.Context, string) (symbolon.Start, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.down {
+		return symbolon.Start{}, symbolon.ErrUnavailable
+	}
+	m.starts++
+	if m.start.CreatedAt.IsZero() {
+		m.start = symbolon.Start{CreatedAt: time.Now(), SettledAt: time.Now(), SettledBy: "no_rows"}
+	}
+	return m.start, nil
+}
+
+func (m *memory) Settle(_ context.Context, _, by string) (symbolon.Start, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.down {
+		return symbolon.Start{}, symbolon.ErrUnavailable
+	}
+	if !m.start.Settled() {
+		m.start.SettledAt, m.start.SettledBy = time.Now(), by
+	}
+	return m.start, nil
 }
 
 // oryModel is Ory's admin API in a map.

@@ -255,7 +255,7 @@ func isResolved(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 func isResolvedLinked(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 	switch k {
 	case symbolon.UserGone, symbolon.ColumnDisagrees, symbolon.CannotCreate, symbolon.Moved, symbolon.RecreatedIdentity,
-		symbolon.UnverifiedEmail, symbolon.MetadataNotObject:
+		symbolon.UnverifiedEmail, symbolon.MetadataNotObject, symbolon.AdoptAmbiguous, symbolon.NotAdopted:
 		return true
 	case symbolon.DuplicateEmail, symbolon.ColumnRefused:
 		return !p.entry.LeftOut && p.entry.Digest == digest

@@ -80,7 +80,8 @@ func (v *view) see(ctx context.Context, p pair) error {
 	v.findings = append(v.findings, j.findings...)
 	for _, f := range j.findings {
 		v.Found[f.Kind]++
-		if p.isOpen(f.Kind) == nil {
+		waits := f.Kind == UnlinkedIdentity && v.Linker.Waits(*p.identity) // one finding of the project says so
+		if p.isOpen(f.Kind) == nil && !waits {
 			v.open = append(v.open, f.forLedger())
 			v.Changes++
 		}

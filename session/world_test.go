@@ -216,6 +216,12 @@ type fakeStore struct {
 
 func userOf(id symbolon.IdentityID) symbolon.UserID { return symbolon.UserID("user-of-" + id) }
 
+// Start returns a settled start: all people are new.
+func (s *fakeStore) Start(context.Context, string) (symbolon.Start, error) {
+	now := time.Now()
+	return symbolon.Start{CreatedAt: now, SettledAt: now}, nil
+}
+
 func (s *fakeStore) NewID() symbolon.NewID { return symbolon.ByDatabase }
 
 func (s *fakeStore) Read(_ context.Context, q symbolon.Query) (symbolon.Evidence, error) {

@@ -15,7 +15,7 @@ func (w *writer) apply(ctx context.Context) error {
 		w.entry.BackReference = w.plan.BackReference
 	}
 	switch w.plan.Action {
-	case symbolon.Keep:
+	case symbolon.Keep, symbolon.Wait:
 		return nil
 	case symbolon.Confirm:
 		return w.closeFindings(ctx, symbolon.MissingBackReference)

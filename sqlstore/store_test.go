@@ -143,6 +143,7 @@ func (p *people) empty(t testing.TB) {
 	for _, table := range []string{prefix + "links", prefix + "retired", prefix + "events", prefix + "findings", p.sql("{users}"), "scribbles"} {
 		p.must(t, "delete from "+table)
 	}
+	p.must(t, "delete from "+prefix+"starts where project <> ''")
 }
 
 func (p *people) fixture(t *testing.T) symbolontest.StoreFixture {

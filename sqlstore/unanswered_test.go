@@ -73,6 +73,9 @@ type unanswered struct {
 }
 
 func (p *people) unanswered(t *testing.T) *unanswered {
+	if _, err := p.store(p.DB).Start(t.Context(), symbolon.DefaultProject); err != nil { // so that a link is one commit
+		t.Fatal(err)
+	}
 	bad, lossy := p.lossy(t)
 	u := &unanswered{Linker: linkerOf(p.store(bad)), lossy: lossy}
 	u.AfterLink = func(_ context.Context, l symbolon.Link) {

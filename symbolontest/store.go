@@ -109,6 +109,10 @@ func TestStore(t *testing.T, open func(t *testing.T) StoreFixture) {
 		{"no proof without a control", testProofNeedsControl},
 		{"erase", testErased},
 		{"a user goes to the identity that claims it", testRebind},
+		{"the start of a project", testStart},
+		{"the start of a project with users", testStartWithUsers},
+		{"two processes start at once", testStartRaces},
+		{"the start is settled while requests run", testSettleRaces},
 		{"adopt and undo", testAdopt},
 		{"adopt an identity on hold", testAdoptHeld},
 		{"adopt refuses", testAdoptRefuses},
@@ -153,7 +157,19 @@ func newWorld(t *testing.T, f StoreFixture) *world {
 	secret := symbolon.Secret("store suite: " + rand.Text() + rand.Text())
 	w.linker, w.secret = w.newLinker(f.Store, secret), secret
 	w.minter = mint.NewMinter("default", secret)
+	w.start() // the table is empty, so the start is settled
 	return w
+}
+
+// start returns the start of the project. It tries again if the database did not answer.
+func (w *world) start() symbolon.Start {
+	w.Helper()
+	start, err := w.Store.Start(w.ctx, "default")
+	for tries := 0; errors.Is(err, symbolon.ErrUnavailable) && tries < 5; tries++ {
+		start, err = w.Store.Start(w.ctx, "default")
+	}
+	w.must(err)
+	return start
 }
 
 func (w *world) newLinker(store symbolon.Store, secrets ...symbolon.Secret) *link.Linker {

@@ -73,6 +73,7 @@ func testIdentityForms(w *world) {
 			w.Fatalf("Write took identity %q: %v", id, err)
 		}
 	}
+	w.ory.put(symbolon.Identity{ID: good, State: symbolon.Active})
 	link := w.link(symbolon.Identity{ID: good})
 	upper := symbolon.Identity{ID: symbolon.IdentityID(strings.ToUpper(good))}
 	h := w.look(query(upper))
@@ -84,6 +85,7 @@ func testIdentityForms(w *world) {
 	same(w, "link", out.Link, link)
 	for version := range 9 {
 		id := symbolon.Identity{ID: symbolon.IdentityID(fmt.Sprintf("9f425a8d-7efc-%d768-8f23-7647a74fdf1%d", version, version))}
+		w.ory.put(id)
 		same(w, "identity", w.link(id).Identity, id.ID)
 	}
 	same(w, "users", len(w.Users()), 10)

@@ -15,6 +15,7 @@ import (
 	"github.com/symbolon-id/symbolon/adopt"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
@@ -26,6 +27,9 @@ type adoptCmd struct {
 	Apply  string           `placeholder:"PLAN" help:"Carry out a plan."`
 	Undo   string           `placeholder:"RUN" help:"Undo the links that a run made."`
 
+	StartFresh bool   `help:"Everybody without a user gets a new one: also identities on hold, and those whose row is missing. With --dry-run: only count them."`
+	Why        string `placeholder:"TEXT" help:"With --start-fresh: a reason, which is kept permanently in the history."`
+
 	DespiteSessions bool `help:"With --undo: also undo the links of people who have a session from before the link, which the server has seen since or may have seen."`
 	JSON            bool `name:"json" help:"Print one JSON object per line."`
 }
@@ -36,6 +40,9 @@ func (adoptCmd) Help() string {
 	symbolon adopt --by external_id --plan plan.csv     # write the plan, and read it
 	symbolon adopt --apply plan.csv                     # each line is checked again first
 	symbolon adopt --undo 5f0c2a9be417                  # except for people who have used the link since
+	symbolon adopt --start-fresh --dry-run              # nobody has a user from before: who would get a new one
+
+If your table has rows without an identity when Symbolon starts, identities that are older get no new user until --apply or --start-fresh. The plan counts what places outside of --by would name.
 
 An interrupted run continues when the same command is run again. In a user's row only the identity column is written.
 
@@ -82,8 +89,12 @@ func (c adoptCmd) adopt(a *cli.App, s *system.System, options adopt.Options) (er
 		err = c.apply(a, run, options, p)
 	case c.Undo != "":
 		err = c.undo(a, run, options, p)
+	case c.StartFresh:
+		err = c.startFresh(a, run, options, p)
 	default:
-		err = c.look(a, run, options, p)
+		if options.Columns, err = s.IdentityColumns(a.Ctx); err == nil {
+			err = c.look(a, s, run, options, p)
+		}
 	}
 	return cli.Advise(err, cli.Advice{For: symbolon.ErrUnavailable, Hint: "the lines that are done are kept; run it again"})
 }
@@ -97,6 +108,15 @@ func (c adoptCmd) options() (o adopt.Options, err error) {
 	if plans && applies || plans && undoes || applies && undoes {
 		return o, cli.Usage(errors.New("--apply, --undo and --plan (or --dry-run) cannot be combined"))
 	}
+	if c.StartFresh && (len(c.Plan) > 0 || applies || undoes || len(c.By) > 0) {
+		return o, cli.Usage(errors.New("--start-fresh can be combined with --dry-run, --why and --json only"))
+	}
+	if c.Why != "" && !c.StartFresh {
+		return o, cli.Usage(errors.New("--why has no effect without --start-fresh"))
+	}
+	if err := link.CheckWhy(c.Why); err != nil {
+		return o, cli.Usage(err)
+	}
 	for _, proof := range c.By {
 		_, metadata := proof.MetadataKey()
 		_, column := proof.Column()
@@ -109,7 +129,7 @@ func (c adoptCmd) options() (o adopt.Options, err error) {
 }
 
 // look makes the plan, writes it to the files, and prints the counts.
-func (c adoptCmd) look(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.Progress) error {
+func (c adoptCmd) look(a *cli.App, s *system.System, run *adopt.Adopter, o adopt.Options, p *cli.Progress) error {
 	var files []*planFile
 	for _, name := range c.Plan {
 		f, err := c.begin(a, name)
@@ -147,6 +167,9 @@ func (c adoptCmd) look(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.P
 	if err := c.printCounts(out, counts, adopt.RunOf(bind)); err != nil {
 		return err
 	}
+	if err := c.printNext(a, s, out, counts); err != nil {
+		return err
+	}
 	if n := counts.Lines[adopt.Ambiguous]; n > 0 {
 		return cli.Left(n, "ambiguous line")
 	}
@@ -177,7 +200,11 @@ func (c adoptCmd) printCounts(out io.Writer, counts adopt.Counts, run string) er
 	if counts.Bind > 0 {
 		fmt.Fprintf(&b, ", by run %s", run)
 	}
-	_, err := fmt.Fprintf(out, "%s\n", b.String())
+	b.WriteString("\n")
+	for _, by := range places(counts) {
+		fmt.Fprintf(&b, "not used: %d of %d by %s\n", counts.Places[by], counts.Undecided, by)
+	}
+	_, err := io.WriteString(out, b.String())
 	return err
 }
 
@@ -239,8 +266,17 @@ func (c adoptCmd) printReport(out io.Writer, r adopt.Report, done string) error 
 		}
 	}
 	if c.JSON {
-		return e.Encode(map[string]any{"summary": map[string]any{"run": r.Run, done: r.Done, "before": r.Before, "refused": len(r.Refused), "failed": r.Failed}})
+		return e.Encode(map[string]any{"summary": map[string]any{"run": r.Run, done: r.Done, "before": r.Before, "refused": len(r.Refused), "failed": r.Failed, "held": r.Held, "settled": r.Settled}})
+	}
+	if r.Held > 0 {
+		_, err := fmt.Fprintf(out, "put on hold, because the plan does not settle them: %d; symbolon bind IDENTITY USER or symbolon bind IDENTITY --new decides each\n", r.Held)
+		if err != nil {
+			return err
+		}
 	}
 	_, err := fmt.Fprintf(out, "run %s: %d %s, %d already done, %d refused, %d failed\n", r.Run, r.Done, done, r.Before, len(r.Refused), r.Failed)
+	if err == nil && r.Settled {
+		_, err = io.WriteString(out, "next: symbolon serve: everybody else gets a new user\n")
+	}
 	return err
 }

@@ -11,11 +11,13 @@ import (
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/erase"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 type bindCmd struct {
 	Identity string `arg:"" help:"The identity's ID."`
-	User     string `arg:"" help:"The user's ID: the key of its row."`
+	User     string `arg:"" optional:"" help:"The user's ID: the key of its row."`
+	New      bool   `help:"Give the identity a new user, instead of USER."`
 	Move     bool   `help:"Allow the move even if the user now belongs to another existing identity, or the identity to another user. A former user's row that stays behind is printed."`
 	Why      string `placeholder:"TEXT" help:"A reason, which is kept permanently in the history: a ticket's number, never the person's name."`
 }
@@ -23,7 +25,8 @@ type bindCmd struct {
 func (bindCmd) Help() string {
 	return `Your decision overrides all evidence. It also releases an identity or a user that was on hold. If Ory still has the user's other identity, or if the identity has another user, --move is needed.
 
-	symbolon bind 018f2d5e-7c1a-4f3e-9b57-1c2d3e4f5a6b 42 --why "ticket 8812"`
+	symbolon bind 018f2d5e-7c1a-4f3e-9b57-1c2d3e4f5a6b 42 --why "ticket 8812"
+	symbolon bind 018f2d5e-7c1a-4f3e-9b57-1c2d3e4f5a6b --new`
 }
 
 // Run binds.
@@ -33,7 +36,14 @@ func (c bindCmd) Run(a *cli.App) error {
 		return cli.Usage(err)
 	}
 	user := symbolon.UserID(c.User)
-	if p := system.CheckBind(user, c.Why); p != nil {
+	if c.New {
+		if c.User != "" || c.Move {
+			return cli.Usage(errors.New("--new cannot be combined with a user or with --move"))
+		}
+		if err := link.CheckWhy(c.Why); err != nil {
+			return cli.Usage(err)
+		}
+	} else if p := system.CheckBind(user, c.Why); p != nil {
 		return cli.Usage(errors.New(p.Message))
 	}
 	return system.Use(a, func(s *system.System) error { return c.bind(a, s, id, user) })
@@ -42,7 +52,7 @@ func (c bindCmd) Run(a *cli.App) error {
 func (c bindCmd) bind(a *cli.App, s *system.System, id symbolon.IdentityID, user symbolon.UserID) error {
 	ctx, cancel := context.WithTimeout(a.Ctx, system.OperatorTimeout)
 	defer cancel()
-	link, err := s.Linker.Bind(ctx, id, user, symbolon.BindOptions{Move: c.Move, Why: c.Why})
+	bond, err := c.order(ctx, s, id, user)
 	if err != nil {
 		return cli.Advise(withFlag(err),
 			cli.Advice{For: symbolon.ErrConflict, Hint: "nothing was changed; `symbolon show ID` shows both sides"},
@@ -51,14 +61,21 @@ func (c bindCmd) bind(a *cli.App, s *system.System, id symbolon.IdentityID, user
 	if err := s.Linker.Close(ctx); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(a.Out, "identity %s is bound to user %s\n", link.Identity, cli.Plain(string(link.User))); err != nil {
+	if _, err := fmt.Fprintf(a.Out, "identity %s is bound to user %s\n", bond.Identity, cli.Plain(string(bond.User))); err != nil {
 		return err
 	}
-	behind, err := s.Erasures().LeftBehind(ctx, link.Identity, link.User)
+	behind, err := s.Erasures().LeftBehind(ctx, bond.Identity, bond.User)
 	if err != nil {
-		return cli.Hint(err, "the link was made; it is not known whether a former user's row was left behind: `symbolon erase %s --dry-run` lists such rows", link.Identity)
+		return cli.Hint(err, "the link was made; it is not known whether a former user's row was left behind: `symbolon erase %s --dry-run` lists such rows", bond.Identity)
 	}
 	return printBehind(a.Out, behind)
+}
+
+func (c bindCmd) order(ctx context.Context, s *system.System, id symbolon.IdentityID, user symbolon.UserID) (symbolon.Link, error) {
+	if c.New {
+		return s.Linker.BindNew(ctx, id, c.Why)
+	}
+	return s.Linker.Bind(ctx, id, user, symbolon.BindOptions{Move: c.Move, Why: c.Why})
 }
 
 // printBehind says which rows have no identity any more because the identity was moved, and

@@ -60,6 +60,10 @@ func (c reconcileCmd) reconcile(a *cli.App, s *system.System) error {
 	report, err := c.run(ctx, a.Err, s.Reconciler(), reconcile.Options{Repair: repair, Rebind: repair, Resume: c.Resume, Only: c.Only,
 		AllowMissing: c.AllowMissing, Progress: reconcileProgress(p)})
 	p.End()
+	if f, startErr := s.NotAdopted(a.Ctx); startErr == nil && f != nil && report.Found != nil && (len(c.Only) == 0 || slices.Contains(c.Only, f.Kind)) {
+		report.Found[f.Kind]++
+		report.Findings = append(report.Findings, reconcile.Finding{Kind: f.Kind, Detail: f.Detail})
+	}
 	if printErr := c.print(a.Out, report); printErr != nil {
 		return printErr
 	}

@@ -22,6 +22,10 @@ type findings struct {
 	project string
 	cursors *cursors
 	repairs *repairs
+
+	// notAdopted returns the finding of a project whose start is not settled, or nil. It has
+	// no ID and no identity.
+	notAdopted func(context.Context) (*symbolon.Finding, error)
 }
 
 // openFinding is a finding and its ID.
@@ -52,6 +56,15 @@ func (h *findings) list(r *http.Request) (any, error) {
 		Findings []openFinding `json:"findings"`
 		Next     string        `json:"next,omitempty"` // the value of after for the next page; empty on the last page
 	}{Findings: []openFinding{}}
+	if q.After == "" && q.AfterKind == "" && (q.Kind == "" || q.Kind == symbolon.NotAdopted) {
+		f, err := h.notAdopted(r.Context())
+		if err != nil {
+			return nil, err
+		}
+		if f != nil { // beyond the limit of the first page
+			out.Findings = append(out.Findings, openFinding{Finding: system.FindingOf(*f)})
+		}
+	}
 	for _, f := range page[:min(len(page), limit)] {
 		f.Detail = cli.Plain(f.Detail)
 		out.Findings = append(out.Findings, openFinding{f.ID, system.FindingOf(f), h.repairs.reconciler.CanRepair(f.Kind)})

@@ -84,6 +84,8 @@ func (o *openFindings) count() map[symbolon.FindingKind]int {
 	counts, err := o.store.CountFindings(ctx, o.project)
 	if err != nil {
 		counts = nil
+	} else if start, err := o.store.FindStart(ctx, o.project); err == nil && !start.Settled() {
+		counts[symbolon.NotAdopted] = 1
 	}
 	o.at, o.counts = time.Now(), counts
 	return counts

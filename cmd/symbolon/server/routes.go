@@ -30,7 +30,7 @@ func (p *Server) Public() http.Handler {
 func (p *Server) Operator() http.Handler {
 	people := &people{store: p.Store, project: p.Config.Ory.Project, linker: p.Linker, erasures: p.Erasures(), verifier: p.verifier, backReference: p.Config.BackReferenceKey()}
 	erasures := &erasures{Erasures: p.Erasures(), people: people, log: p.log}
-	findings := &findings{store: p.Store, project: p.Config.Ory.Project, cursors: newCursors(p.Config.Secrets()), repairs: p.repairs}
+	findings := &findings{store: p.Store, project: p.Config.Ory.Project, cursors: newCursors(p.Config.Secrets()), repairs: p.repairs, notAdopted: p.NotAdopted}
 	admin := func(do operation) http.Handler { return adminHandler(do, p.log) }
 	return operatorOnly(p.Config.Serve.AdminKey, p.router("operator", []route{
 		{"GET", "/admin/users/{id}", admin(people.user)},

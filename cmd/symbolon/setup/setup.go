@@ -141,6 +141,10 @@ func (p *plan) print() error {
 		live = "" // --live could not delete the user that the application makes
 	}
 	fmt.Fprintf(&b, "  %s doctor%s%s\n", command, live, conf)
+	if p.unbound > 0 {
+		fmt.Fprintf(&b, "%s has %s without an identity: until they are adopted, people who are at Ory already get no new user, because it may be their second (docs/already-have-users.md):\n  %s adopt%s\n",
+			p.config.Users.Table, cli.Count(p.unbound, "row"), command, conf)
+	}
 	_, err := io.WriteString(p.Out, b.String())
 	return err
 }
@@ -155,7 +159,7 @@ func shell(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// printRows says what the rows that exist need before symbolon serve.
+// printRows names columns that may hold the identity's ID.
 func (p *plan) printRows(b *strings.Builder) {
 	u := p.config.Users
 	for _, column := range p.maybe {
@@ -168,10 +172,6 @@ func (p *plan) printRows(b *strings.Builder) {
 	if len(p.denies) > 0 {
 		fmt.Fprintf(b, "%s may say by itself that a person must not be let in. Symbolon reads that only if users.deny in %s says so: deny: {%s} (docs/deny.md)\n",
 			u.Table, p.file, strings.Join(p.denies, ", "))
-	}
-	if p.unbound > 0 {
-		fmt.Fprintf(b, "%s has %s without an identity: these people need symbolon adopt before symbolon serve, because otherwise somebody who signs up with an address of such a row gets a second user, or none if the address is unique (docs/already-have-users.md)\n",
-			u.Table, cli.Count(p.unbound, "row"))
 	}
 }
 

@@ -69,7 +69,7 @@ func TestInit(t *testing.T) {
 						(u.NewID == "{ulid}" || strings.HasPrefix(dsn, "sqlite") && u.NewID == "uuidv7") // SQLite has no lengths
 				}, says: []string{"unique index"}},
 			{name: "a row", ddl: []string{accountsOf(dsn, serial(dsn)), "insert into accounts (email, name) values ('a', 'a')"},
-				want: func(*config.Config) bool { return true }, says: []string{"accounts has 1 row without an identity: these people need symbolon adopt before symbolon serve"}},
+				want: func(*config.Config) bool { return true }, says: []string{"accounts has 1 row without an identity: until they are adopted, people who are at Ory already get no new user"}},
 			{name: "rows of which one has an identity", ddl: []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column ory_id varchar(36)",
 				"insert into accounts (email, name, ory_id) values ('a', 'a', null), ('b', 'b', null), ('c', 'c', '1d000000-0000-4000-8000-000000000001')"},
 				want: func(c *config.Config) bool { return c.Users.Identity == "ory_id" }, says: []string{"accounts has 2 rows without an identity"}},

@@ -17,7 +17,8 @@ import (
 const checking = 10 * time.Second
 
 // Prepare makes the database ready for the server: it connects, migrates the tables and
-// checks the users table. After an error it may be called again.
+// checks the users table, and records the project's start. After an error it may be called
+// again.
 func (s *System) Prepare(ctx context.Context, log *slog.Logger) error {
 	if err := ping(ctx, s.DB); err != nil {
 		return err
@@ -29,7 +30,10 @@ func (s *System) Prepare(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	return s.fits(ctx)
+	if err := s.fits(ctx); err != nil {
+		return err
+	}
+	return s.begin(ctx, log)
 }
 
 // upToDate reports whether there is nothing to migrate on Postgres. It uses the connections

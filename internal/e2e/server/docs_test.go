@@ -211,8 +211,8 @@ func bothHalves(w *walk) {
 			w.t.Errorf("user %d has identity %s, want %s", user, got, want)
 		}
 	}
-	if n := w.one(`select cast(count(ory_identity_id) as text) from accounts`); n != "7" {
-		w.t.Errorf("%s of 7 identities have a user in the end", n)
+	if n := w.one(`select cast(count(ory_identity_id) as text) from accounts`); n != "5" { // the two ambiguous ones are on hold
+		w.t.Errorf("%s of 7 identities have a user in the end, want 5", n)
 	}
 	if n := w.one(`select cast(count(*) as text) from accounts where id in (5, 6) and ory_identity_id is not null`); n != "0" {
 		w.t.Errorf("%s users were linked without certain evidence", n)
