@@ -334,7 +334,6 @@ func (x *exchange) turn(ctx context.Context, column string) error {
 	if _, err := x.own.db.tx.ExecContext(ctx, "savepoint symbolon_turn"); err != nil {
 		return err
 	}
-	before := x.pendings()
 	gave := 0
 	for _, m := range givers {
 		gives, err := m.giveUp(ctx, column)
@@ -343,50 +342,31 @@ func (x *exchange) turn(ctx context.Context, column string) error {
 		}
 		if gives {
 			gave++
-			continue
 		}
-		x.explain(column, fmt.Sprintf("the row of user %s holds it, and cannot give it up before its new value is free, because column %s must not be null: "+
-			"set users.placeholder to a text that the column takes, with %s in it", m.plan.User, column, userMarker))
 	}
 	wrote, err := x.writePending(ctx, column)
 	if err != nil {
 		return err
 	}
-	if gave == 0 || !wrote && x.members[x.own.q.Reading.Identity.ID].key != nil { // nobody has taken a value
-		for m, pending := range before {
-			m.pending = pending
-		}
+	if !wrote && (gave == 0 || !x.newRowNeeds(column)) { // nobody takes a value
 		_, err = x.own.db.tx.ExecContext(ctx, "rollback to savepoint symbolon_turn")
 	}
 	_, end := x.own.db.tx.ExecContext(ctx, "release savepoint symbolon_turn")
 	return errors.Join(err, end)
 }
 
-// pendings returns the pending cells of each member.
-func (x *exchange) pendings() map[*member][]refusedCell {
-	out := map[*member][]refusedCell{}
-	for _, m := range x.sorted() {
-		out[m] = slices.Clone(m.pending)
-	}
-	return out
-}
-
-// explain notes a reason for the pending cells of a column.
-func (x *exchange) explain(column, why string) {
-	for _, m := range x.sorted() {
-		for i := range m.pending {
-			if m.pending[i].name == column {
-				m.pending[i].why = why
-			}
-		}
-	}
+// newRowNeeds reports whether a row that is not made yet needs a value of the column.
+func (x *exchange) newRowNeeds(column string) bool {
+	own := x.members[x.own.q.Reading.Identity.ID]
+	return own.key == nil && slices.ContainsFunc(own.pending, func(c refusedCell) bool { return c.name == column })
 }
 
 // givers are the members whose rows hold a pending value of a column, although Ory no
 // longer gives it to them.
 func (x *exchange) givers(ctx context.Context, column string) (out []*member, err error) {
 	for _, m := range x.sorted() {
-		for _, c := range m.pending {
+		for i := range m.pending {
+			c := &m.pending[i]
 			if c.name != column {
 				continue
 			}
@@ -396,7 +376,14 @@ func (x *exchange) givers(ctx context.Context, column string) (out []*member, er
 			}
 			for _, h := range holders {
 				g := x.members[h.identity]
-				if g != nil && g.joined && g.key != nil && !g.has(c.cell) && g.open(column) && !slices.Contains(out, g) {
+				if g == nil || !g.joined || g.key == nil || g.has(c.cell) || !g.open(column) {
+					continue
+				}
+				if _, can := g.released(column); !can {
+					c.why = fmt.Sprintf("the row of user %s holds it, and cannot give it up before its new value is free, because column %s must not be null: "+
+						"set users.placeholder to a text that the column takes, with %s in it", h.user, column, userMarker)
+				}
+				if !slices.Contains(out, g) {
 					out = append(out, g)
 				}
 			}
@@ -408,13 +395,16 @@ func (x *exchange) givers(ctx context.Context, column string) (out []*member, er
 // together writes all pending cells of a column before Postgres checks its deferrable
 // constraint.
 func (x *exchange) together(ctx context.Context, column string) (done bool, err error) {
+	if x.newRowNeeds(column) {
+		return false, nil
+	}
 	refusal, err := x.own.try(ctx, func() error {
 		if _, err := x.own.db.tx.ExecContext(ctx, "set constraints all deferred"); err != nil {
 			return err
 		}
 		for _, m := range x.sorted() {
 			for _, c := range m.pending {
-				if c.name != column || m.key == nil {
+				if c.name != column {
 					continue
 				}
 				if err := m.set(ctx, m.key, []cell{c.cell}); err != nil {
@@ -429,28 +419,36 @@ func (x *exchange) together(ctx context.Context, column string) (done bool, err 
 		return false, err
 	}
 	for _, m := range x.sorted() {
-		if m.key != nil {
-			m.pending = slices.DeleteFunc(m.pending, func(c refusedCell) bool { return c.name == column })
-		}
+		m.pending = slices.DeleteFunc(m.pending, func(c refusedCell) bool { return c.name == column })
 	}
 	return true, nil
 }
 
-// giveUp empties a column of the member's row: null, or the operator's placeholder if the
-// column is NOT NULL. It returns false if there is none, or if the table refuses it.
+// giveUp empties a column of the member's row. It returns false if that is not possible.
 func (m *member) giveUp(ctx context.Context, column string) (bool, error) {
-	c := m.now[column]
-	c.param, c.raw = nil, ""
-	if c.notNull {
-		template := m.shape.users.Placeholder
-		if template == "" || c.kind != text && c.kind != other {
-			return false, nil
-		}
-		c.raw = strings.ReplaceAll(template, userMarker, string(m.plan.User))
-		c.param = c.raw
+	c, can := m.released(column)
+	if !can {
+		return false, nil
 	}
 	refusal, err := m.try(ctx, func() error { return m.set(ctx, m.key, []cell{c}) })
 	return refusal == nil, err
+}
+
+// released is the value that a column gets when the row gives up its value: null, or the
+// operator's placeholder if the column is NOT NULL.
+func (m *member) released(column string) (c cell, can bool) {
+	c = m.now[column]
+	c.param, c.raw = nil, ""
+	if !c.notNull {
+		return c, true
+	}
+	template := m.shape.users.Placeholder
+	if template == "" || c.kind != text && c.kind != other {
+		return c, false
+	}
+	c.raw = strings.ReplaceAll(template, userMarker, fmt.Sprint(m.key))
+	c.param = c.raw
+	return c, true
 }
 
 // finishExchange records what was written to the rows of other identities.

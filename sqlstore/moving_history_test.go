@@ -31,7 +31,8 @@ func permutations(words []string) (all [][]string) {
 // is lost each second time. After the news all rows of a ring are as at Ory, and no others
 // have changed. After a comparison with Ory everybody's row is.
 func TestPermutedAddresses(t *testing.T) {
-	onEachColumn(t, func(t *testing.T, k kindOfColumn, p *people) {
+	kinds := slices.DeleteFunc(slices.Clone(kindsOfColumn), func(k kindOfColumn) bool { return k.likeAnother })
+	onEachColumn(t, kinds, func(t *testing.T, k kindOfColumn, p *people) {
 		store := p.store(p.DB)
 		for n := 2; n <= 4; n++ {
 			start := strings.Fields("a b c d")[:n]

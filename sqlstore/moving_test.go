@@ -110,6 +110,22 @@ func (d *directory) set(id symbolon.IdentityID, address string) {
 	d.address[id] = strings.TrimSuffix(address, "-")
 }
 
+// identities is Ory's admin API for these identities.
+type identities map[symbolon.IdentityID]symbolon.Identity
+
+func (d identities) HasAdmin() bool { return true }
+
+func (d identities) Identity(_ context.Context, id symbolon.IdentityID) (symbolon.Identity, error) {
+	if found, ok := d[id]; ok {
+		return found, nil
+	}
+	return symbolon.Identity{}, fmt.Errorf("identity %s: %w", id, symbolon.ErrNotFound)
+}
+
+func (d identities) AddPublicMetadata(context.Context, symbolon.IdentityID, string, string) (symbolon.Identity, error) {
+	return symbolon.Identity{}, errors.New("nobody writes to Ory here")
+}
+
 func (d *directory) isSilent(id symbolon.IdentityID) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -127,6 +143,7 @@ type kindOfColumn struct {
 	name, column, index string
 	placeholder         string
 	only                sqlstore.Dialect // empty: both
+	likeAnother         bool             // the rows come out as in another kind
 }
 
 var kindsOfColumn = []kindOfColumn{
@@ -134,8 +151,8 @@ var kindsOfColumn = []kindOfColumn{
 	{name: "required", column: "email text not null unique"},
 	{name: "required, with a placeholder", column: "email text not null unique check (email like '%@%')", placeholder: "moving-{user}@invalid"},
 	{name: "deferrable", column: "email text not null unique deferrable", only: sqlstore.Postgres},
-	{name: "deferred", column: "email text not null unique deferrable initially deferred", only: sqlstore.Postgres},
-	{name: "without regard to case", column: "email text", index: "create unique index lower_{users} on {users} (lower(email))"},
+	{name: "deferred", column: "email text not null unique deferrable initially deferred", only: sqlstore.Postgres, likeAnother: true},
+	{name: "without regard to case", column: "email text", index: "create unique index lower_{users} on {users} (lower(email))", likeAnother: true},
 }
 
 // exchanges reports whether two rows can exchange their values.
@@ -155,9 +172,9 @@ func (k kindOfColumn) create(t *testing.T, db database) *people {
 }
 
 // onEachColumn calls f with a table for each kind of column.
-func onEachColumn(t *testing.T, f func(t *testing.T, k kindOfColumn, p *people)) {
+func onEachColumn(t *testing.T, kinds []kindOfColumn, f func(t *testing.T, k kindOfColumn, p *people)) {
 	onBoth(t, func(t *testing.T, db database) {
-		for _, k := range kindsOfColumn {
+		for _, k := range kinds {
 			if k.only != "" && k.only != db.dialect {
 				continue
 			}
@@ -353,7 +370,7 @@ func TestMovingAddresses(t *testing.T) {
 			w.exec(`update {users} set email = $1 where cast(id as text) = $2`, "c@"+w.ory.domain, string(w.users[1]))
 		}, outcome{"c b", ""}, outcome{"c b", ""}, outcome{}},
 	}
-	onEachColumn(t, func(t *testing.T, k kindOfColumn, p *people) {
+	onEachColumn(t, kindsOfColumn, func(t *testing.T, k kindOfColumn, p *people) {
 		store := p.store(p.DB)
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
