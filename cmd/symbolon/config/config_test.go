@@ -68,6 +68,7 @@ users:
   on_identity_deleted: anonymise
   release_columns: [email]
   anonymise_columns: [email, name]
+  placeholder: moving-{user}@app.invalid
 deletion: {proof_gap: 45s}
 back_reference: {path: metadata_public.account, write: reserve, external_id: true}
 auth: {max_stale: 1m30s, outage_grace: 2m, login_url: "https://ory.example/login?x=1", return_to_hosts: ["app.example", "app.example:8443"], audience: app,
@@ -99,7 +100,7 @@ func TestEveryKey(t *testing.T) {
 		Users: UsersConfig{Table: "app.accounts", ID: "account_id", Identity: "ory_id", NewID: symbolon.ByDatabase,
 			Columns:       map[string]string{"email": "traits.email", "plan": "'free'", "level": "3", "ok": "true", "name": "default(traits.name.first, '')"},
 			OnUserDeleted: link.RecreateDeleted, OnIdentityDeleted: symbolon.AnonymiseRow,
-			ReleaseColumns: []string{"email"}, AnonymiseColumns: []string{"email", "name"}},
+			ReleaseColumns: []string{"email"}, AnonymiseColumns: []string{"email", "name"}, Placeholder: "moving-{user}@app.invalid"},
 		Deletion:      DeletionConfig{ProofGap: 45 * time.Second},
 		BackReference: BackReferenceConfig{Path: "metadata_public.account", Write: link.WriteReserve, ExternalID: true},
 		Auth: AuthConfig{MaxStale: 90 * time.Second, OutageGrace: 2 * time.Minute, LoginURL: "https://ory.example/login?x=1", ReturnToHosts: []string{"app.example", "app.example:8443"}, Audience: "app",
