@@ -63,6 +63,19 @@ func (e *DenyError) Error() string {
 
 func (e *DenyError) Unwrap() error { return e.Err }
 
+// TakenError says that the table refused a value of an identity, because the rows of other
+// linked identities hold it. [Store.Write] returns it only with [Query.AskHolders], and has
+// then written nothing. The caller reads the holders at Ory and calls Write again, with the
+// readings in [Query.Others].
+type TakenError struct {
+	Identity IdentityID
+	Holders  []IdentityID // those in Query.Others are left out, unless a newer reading was written meanwhile
+}
+
+func (e *TakenError) Error() string {
+	return fmt.Sprintf("identity %s: the rows of %d other identities hold its values", e.Identity, len(e.Holders))
+}
+
 // ConflictError says which bond a request contradicts. It matches ErrConflict.
 type ConflictError struct {
 	Identity IdentityID

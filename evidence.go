@@ -67,6 +67,17 @@ type Query struct {
 	// Emails are the identity's e-mail addresses, as [NormalEmail] returns them. The list
 	// is empty unless the policy trusts verified e-mail.
 	Emails []string
+
+	// AskHolders says that the caller can read other identities at Ory. If the table refuses
+	// a value because the row of another linked identity holds it, Write then writes nothing
+	// and returns a *[TakenError]. A store may ignore it.
+	AskHolders bool
+
+	// Others are readings of other identities, which a *[TakenError] named. If the row of
+	// one of them holds a value of this identity that it no longer has at Ory, Write writes
+	// both rows in one transaction. Each reading needs a ticket, and is ignored if a newer
+	// one was written. A store that returns no TakenError may ignore them.
+	Others []Reading
 }
 
 // Evidence is what the store knows of an identity, read in one consistent read.

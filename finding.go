@@ -47,6 +47,10 @@ const (
 	// DuplicateEmail: another row has the e-mail address. The user was linked without it.
 	DuplicateEmail FindingKind = "duplicate_email"
 
+	// DuplicateValue: another row has a value that must be unique and is not an e-mail
+	// address. The user was linked without it.
+	DuplicateValue FindingKind = "duplicate_value"
+
 	// ColumnRefused: a projected value could not be written. The user was linked without it.
 	ColumnRefused FindingKind = "column_refused"
 

@@ -143,7 +143,7 @@ func (l *Linker) write(ctx context.Context, q symbolon.Query, decision func(symb
 // because the plan may have been committed all the same.
 func (l *Linker) apply(ctx context.Context, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {
 	var last symbolon.Plan
-	out, err := l.Store.Write(ctx, q, func(e symbolon.Evidence) (symbolon.Plan, error) {
+	out, err := l.writeAsking(ctx, q, func(e symbolon.Evidence) (symbolon.Plan, error) {
 		plan, err := decide(e)
 		if last = plan; err != nil {
 			last = symbolon.Plan{}

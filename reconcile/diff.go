@@ -133,9 +133,13 @@ func stateOf(id *symbolon.Identity) symbolon.State {
 // diffLeftOut reports the findings that the store opened when the row refused a value.
 func (j *comparison) diffLeftOut(p pair) {
 	user, before := p.entry.Link.User, len(j.findings)
-	for _, kind := range []symbolon.FindingKind{symbolon.DuplicateEmail, symbolon.ColumnRefused} {
+	for _, kind := range []symbolon.FindingKind{symbolon.DuplicateEmail, symbolon.DuplicateValue, symbolon.ColumnRefused} {
 		if f := p.isOpen(kind); f != nil {
-			j.find(p, user, kind, f.Detail, "")
+			repair := ""
+			if holdsElsewhere(kind) {
+				repair = "asks Ory whether the identity of the other row still has the value, and tries again"
+			}
+			j.find(p, user, kind, f.Detail, repair)
 		}
 	}
 	if len(j.findings) == before {
@@ -245,7 +249,7 @@ func isResolved(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 	}
 	switch p.state() {
 	case symbolon.Forgotten:
-		return k == symbolon.UserGone || k == symbolon.ColumnDisagrees || k == symbolon.DuplicateEmail || k == symbolon.ColumnRefused
+		return k == symbolon.UserGone || k == symbolon.ColumnDisagrees || holdsElsewhere(k) || k == symbolon.ColumnRefused
 	case symbolon.Linked:
 		return isResolvedLinked(p, k, digest, r)
 	}
@@ -257,7 +261,7 @@ func isResolvedLinked(p pair, k symbolon.FindingKind, digest string, r rules) bo
 	case symbolon.UserGone, symbolon.ColumnDisagrees, symbolon.CannotCreate, symbolon.Moved, symbolon.RecreatedIdentity,
 		symbolon.UnverifiedEmail, symbolon.MetadataNotObject, symbolon.AdoptAmbiguous, symbolon.NotAdopted:
 		return true
-	case symbolon.DuplicateEmail, symbolon.ColumnRefused:
+	case symbolon.DuplicateEmail, symbolon.DuplicateValue, symbolon.ColumnRefused:
 		return !p.entry.LeftOut && p.entry.Digest == digest
 	case symbolon.ForeignBackReference, symbolon.ClaimedByOther, symbolon.VoucherVoid:
 		for _, user := range claimedUsers(p.identity, r.key) {

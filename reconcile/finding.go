@@ -24,7 +24,7 @@ func NeedsProof(k symbolon.FindingKind) bool {
 // Otherwise RepairFinding returns ErrByHand.
 func (r *Reconciler) CanRepair(k symbolon.FindingKind) bool {
 	switch k {
-	case symbolon.RecreatedIdentity, symbolon.DuplicateEmail, symbolon.ColumnRefused, symbolon.RowKept:
+	case symbolon.RecreatedIdentity, symbolon.ColumnRefused, symbolon.RowKept:
 		return true
 	case symbolon.MissingBackReference:
 		return r.Linker.BackReference.WithDefaults().Write == link.WriteRepair
@@ -75,7 +75,7 @@ func (r *Reconciler) linkOne(ctx context.Context, f symbolon.Finding) error {
 	if _, err := r.Linker.Link(ctx, seen); err != nil && !errors.Is(err, symbolon.ErrDenied) {
 		return err
 	}
-	if needsTicket(f.Kind) {
+	if onlyFoundByRuns(f.Kind) {
 		return r.Ledger.RecordFindings(ctx, r.project(), symbolon.FromOperator, nil, []symbolon.Finding{f})
 	}
 	return r.checkClosed(ctx, f)

@@ -27,7 +27,7 @@ const (
 // Kinds returns all kinds that a run can find.
 func Kinds() []symbolon.FindingKind {
 	return []symbolon.FindingKind{UnlinkedIdentity, StaleColumns, StateMismatch, OrphanUser, symbolon.MissingBackReference,
-		symbolon.DuplicateEmail, symbolon.ColumnRefused, symbolon.CannotCreate, symbolon.UserGone, symbolon.ColumnDisagrees,
+		symbolon.DuplicateEmail, symbolon.DuplicateValue, symbolon.ColumnRefused, symbolon.CannotCreate, symbolon.UserGone, symbolon.ColumnDisagrees,
 		symbolon.ForeignBackReference, symbolon.MetadataNotObject, symbolon.ClaimedByOther, symbolon.VoucherVoid,
 		symbolon.RecreatedIdentity, symbolon.IdentityReturned, symbolon.RowKept, symbolon.Moved, symbolon.UnverifiedEmail,
 		symbolon.AdoptAmbiguous, symbolon.NotAdopted}
@@ -53,7 +53,18 @@ func byLink(k symbolon.FindingKind) bool {
 // repair of an identity on hold needs no ticket. Taking a ticket writes to the database,
 // and a run that changes nothing must not write.
 func needsTicket(k symbolon.FindingKind) bool {
+	return onlyFoundByRuns(k) || holdsElsewhere(k)
+}
+
+// onlyFoundByRuns reports whether a run opens and closes the findings of a kind. The store
+// opens and closes the others.
+func onlyFoundByRuns(k symbolon.FindingKind) bool {
 	return k == UnlinkedIdentity || k == StaleColumns || k == StateMismatch
+}
+
+// holdsElsewhere reports whether a kind says that another row has a value.
+func holdsElsewhere(k symbolon.FindingKind) bool {
+	return k == symbolon.DuplicateEmail || k == symbolon.DuplicateValue
 }
 
 // byProof reports whether the repair of a kind needs a proof that Ory no longer has the

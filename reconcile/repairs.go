@@ -93,8 +93,21 @@ func (r *run) linkAll(ctx context.Context, repairs []*repair) error {
 	}
 	for i, result := range r.Linker.LinkAll(ctx, seen) {
 		repairs[i].err = result.Err
+		if p := repairs[i]; p.err == nil && holdsElsewhere(p.kind) {
+			p.err = r.stillOpen(ctx, p.identity.ID, p.kind)
+		}
 	}
 	return r.countResults(ctx, repairs)
+}
+
+// stillOpen returns ErrConflict if the identity has an open finding of the kind. The link is
+// made also without a value that another row has.
+func (r *run) stillOpen(ctx context.Context, id symbolon.IdentityID, kind symbolon.FindingKind) error {
+	open, err := r.openOf(ctx, id)
+	if err == nil && slices.ContainsFunc(open, func(f symbolon.Finding) bool { return f.Kind == kind }) {
+		err = fmt.Errorf("%w: another row still has the value", symbolon.ErrConflict)
+	}
+	return err
 }
 
 // workers is how many calls run at the same time if there is no batch call.

@@ -217,21 +217,30 @@ func (w *writer) update(ctx context.Context) error {
 		return w.writeForm(ctx, user)
 	}
 	w.entry.Ticket = w.q.Reading.Ticket
-	fixed := []symbolon.FindingKind{symbolon.UserGone, symbolon.ColumnDisagrees}
 	cells := w.shape.paths(w.q.Reading.Identity)
 	written := w.before.digest == digest(cells) || w.before.digest == digestToWrite(cells)
-	if !written || w.q.Reading.Rewrite {
-		cells, left, err := w.writeColumns(ctx, user)
-		if err != nil {
-			return err
-		}
-		w.columnsWritten(cells, left)
-		if w.entry.digest != w.before.digest || w.q.Reading.Rewrite {
-			w.event(symbolon.Event{Kind: symbolon.UserUpdated, User: user, Detail: w.plan.Why})
-		}
-		if len(left) == 0 {
-			fixed = append(fixed, symbolon.DuplicateEmail, symbolon.ColumnRefused)
-		}
+	if written && !w.q.Reading.Rewrite {
+		return w.closeFindings(ctx, symbolon.UserGone, symbolon.ColumnDisagrees)
+	}
+	cells, left, err := w.writeColumns(ctx, user)
+	if err != nil {
+		return err
+	}
+	return w.updated(ctx, cells, left)
+}
+
+// leftOutKinds are the kinds of findings that say that a column was left out.
+var leftOutKinds = []symbolon.FindingKind{symbolon.DuplicateEmail, symbolon.DuplicateValue, symbolon.ColumnRefused}
+
+// updated notes that an existing row was written.
+func (w *writer) updated(ctx context.Context, cells []cell, left []leftOut) error {
+	w.columnsWritten(cells, left)
+	if w.entry.digest != w.before.digest || w.q.Reading.Rewrite {
+		w.event(symbolon.Event{Kind: symbolon.UserUpdated, User: w.entry.User, Detail: w.plan.Why})
+	}
+	fixed := []symbolon.FindingKind{symbolon.UserGone, symbolon.ColumnDisagrees}
+	if len(left) == 0 || w.mode != activeAlone { // otherwise not every column was tried
+		fixed = append(fixed, leftOutKinds...)
 	}
 	return w.closeFindings(ctx, fixed...)
 }
@@ -276,7 +285,7 @@ func (w *writer) columnsWritten(cells []cell, left []leftOut) {
 
 // findLeftOut adds a finding for each kind of reason.
 func (w *writer) findLeftOut(left []leftOut) {
-	for _, kind := range []symbolon.FindingKind{symbolon.DuplicateEmail, symbolon.ColumnRefused} {
+	for _, kind := range leftOutKinds {
 		var details []string
 		for _, l := range left {
 			if l.kind == kind {

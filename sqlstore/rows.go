@@ -202,6 +202,17 @@ func (w *writer) insertBase(ctx context.Context, key any, base []cell) (symbolon
 		}
 		id, refusal, err = w.tryInsert(ctx, highest+1, base)
 	}
+	if err == nil && refusal != nil && w.store.Dialect.duplicate(refusal) {
+		freed, err := w.freeFor(ctx, base, refusal)
+		if err != nil {
+			return "", err
+		}
+		if freed {
+			if id, refusal, err = w.tryInsert(ctx, key, base); err != nil {
+				return "", err
+			}
+		}
+	}
 	if err != nil || refusal == nil {
 		return id, err
 	}
@@ -381,6 +392,24 @@ func (w *writer) writeActive(ctx context.Context, user symbolon.UserID, cells []
 // writeOneByOne writes each cell after a savepoint of its own, and the column for active
 // first.
 func (w *writer) writeOneByOne(ctx context.Context, user symbolon.UserID, cells []cell) (left []leftOut, err error) {
+	left, taken, err := w.setEach(ctx, user, cells)
+	if err != nil || len(taken) == 0 || w.plan.Action == symbolon.End {
+		return append(left, w.judge(taken)...), err
+	}
+	taken, err = w.exchangeFor(ctx, user, taken)
+	return append(left, w.judge(taken)...), err
+}
+
+// refusedCell is a cell that the table refused because its value must be unique.
+type refusedCell struct {
+	cell
+	refusal error
+	why     string // what is known of the row that has the value
+}
+
+// setEach writes each cell after a savepoint of its own. taken are the cells whose values
+// other rows have.
+func (w *writer) setEach(ctx context.Context, user symbolon.UserID, cells []cell) (left []leftOut, taken []refusedCell, err error) {
 	active, others := onlyActive(cells)
 	for _, c := range append(active, others...) {
 		if c.unfit != "" {
@@ -393,21 +422,31 @@ func (w *writer) writeOneByOne(ctx context.Context, user symbolon.UserID, cells 
 			}
 			return w.stillHeld(ctx, user)
 		})
-		if err != nil {
-			return nil, err
-		}
-		if refusal != nil {
-			left = append(left, w.judge(c, refusal))
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case refusal != nil && w.store.Dialect.duplicate(refusal):
+			taken = append(taken, refusedCell{cell: c, refusal: refusal})
+		case refusal != nil:
+			left = append(left, leftOut{column: c.name, kind: symbolon.ColumnRefused, why: w.store.Dialect.describe(refusal)})
 		}
 	}
-	return left, nil
+	return left, taken, nil
 }
 
-func (w *writer) judge(c cell, refusal error) leftOut {
-	if strings.Contains(c.raw, "@") && w.store.Dialect.duplicate(refusal) {
-		return leftOut{column: c.name, kind: symbolon.DuplicateEmail, why: "another user has the address"}
+// judge says why cells whose values other rows have were left out.
+func (w *writer) judge(taken []refusedCell) (left []leftOut) {
+	for _, c := range taken {
+		l := leftOut{column: c.name, kind: symbolon.DuplicateValue, why: w.store.Dialect.describe(c.refusal)}
+		if strings.Contains(c.raw, "@") {
+			l.kind, l.why = symbolon.DuplicateEmail, "another user has the address"
+		}
+		if c.why != "" {
+			l.why += " (" + c.why + ")"
+		}
+		left = append(left, l)
 	}
-	return leftOut{column: c.name, kind: symbolon.ColumnRefused, why: w.store.Dialect.describe(refusal)}
+	return left
 }
 
 // set writes cells to the row, if the row still holds the identity.

@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"slices"
@@ -97,7 +96,7 @@ func readTable(ctx context.Context, db *sql.DB, dialect Dialect, name tableName)
 	args := []any{name.String()}
 	columns, unique := readPostgresColumns, readPostgresUnique
 	if dialect == SQLite {
-		args = []any{name.table, cmp.Or(name.schema, "main")}
+		args = []any{name.table, name.sqliteSchema()}
 		if known, err := readNames(ctx, db, readSQLiteSchema, args[1:]); err != nil || len(known) == 0 {
 			return t, err
 		}

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/mint"
@@ -62,12 +64,22 @@ type Users struct {
 	// that is missing or cannot be read is ErrUnavailable for everybody, never left out.
 	Deny map[string]string
 
+	// Placeholder is for filled NOT NULL columns of text that are unique. If values move
+	// between people, a row may have to give up its value before its new value is free. It
+	// then gets this text. "{user}" in it is replaced by the user's ID, and is required. The
+	// row keeps it only while Ory has no other value for the row, or the other value is not
+	// free. If Placeholder is empty, such a row keeps its value, and a finding says so.
+	Placeholder string
+
 	// Email is the column of e-mail addresses. EmailVerified is the column that says that
 	// the application has verified the address: by true, by an integer other than 0, or by
 	// a time. Set both or neither. They are read only to adopt users by a verified address.
 	// An index on lower(email), on Postgres on lower(email collate "C"), makes this quick.
 	Email, EmailVerified string
 }
+
+// userMarker stands for the user's ID in Users.Placeholder.
+const userMarker = "{user}"
 
 const defaultTable = "symbolon_users"
 
@@ -125,6 +137,9 @@ func (u Users) parts() (p tableName) {
 
 type tableName struct{ schema, table string }
 
+// sqliteSchema is the schema on SQLite.
+func (n tableName) sqliteSchema() string { return cmp.Or(n.schema, "main") }
+
 func (n tableName) String() string {
 	if n.schema == "" {
 		return quote(n.table)
@@ -164,7 +179,7 @@ func (u Users) validate() []error {
 	switch u.newID() {
 	case ByMint, ByDatabase, ByIdentity, ByProgram:
 	case ByApplication:
-		if u.Table+u.ID+u.Identity != "" || len(u.Columns)+len(u.ReleaseColumns)+len(u.AnonymiseColumns)+len(u.Deny) > 0 {
+		if u.Table+u.ID+u.Identity+u.Placeholder != "" || len(u.Columns)+len(u.ReleaseColumns)+len(u.AnonymiseColumns)+len(u.Deny) > 0 {
 			fault("new_id %s cannot be combined with a table or its columns, because the application makes its users itself", u.NewID)
 		}
 	default:
@@ -178,6 +193,9 @@ func (u Users) validate() []error {
 	if u.Email != "" || u.EmailVerified != "" {
 		name("e-mail column", u.Email)
 		name("column for verified e-mail addresses", u.EmailVerified)
+	}
+	if p := u.Placeholder; p != "" && (!strings.Contains(p, userMarker) || len(p) > 200 || strings.ContainsFunc(p, unicode.IsControl) || !utf8.ValidString(p)) {
+		fault("placeholder %q must contain %s, so that each row has its own, and have at most 200 bytes and no control characters", clip(p), userMarker)
 	}
 	for column := range u.columns() {
 		name("column", column)

@@ -50,8 +50,8 @@ type decideError struct{ err error }
 
 func (e decideError) Error() string { return e.err.Error() }
 
-// taken is how many times one call may find that another writer was faster.
-const taken = 4
+// maxTaken is how many times one call may find that another writer was faster.
+const maxTaken = 4
 
 // mode is how an attempt writes the user's row. Each refusal by the table leads to the next
 // mode. A fault of the setup is an error for which Dialect.setup is true:
@@ -77,7 +77,7 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 	}
 	var out symbolon.Outcome
 	err := s.withShape(ctx, func(shape *shape) (err error) {
-		out, err = s.write(ctx, shape, q, decide, wholeRow)
+		out, err = s.write(ctx, shape, q, decide, firstMode(q))
 		return err
 	})
 	if err != nil && s.refusalOf(err) != nil {
@@ -86,6 +86,15 @@ func (s *Store) Write(ctx context.Context, q symbolon.Query, decide func(symbolo
 		}
 	}
 	return out, err
+}
+
+// firstMode is the mode of the first attempt. If there are readings of others, the table
+// has refused the whole row a moment ago.
+func firstMode(q symbolon.Query) mode {
+	if len(q.Others) > 0 {
+		return columnByColumn
+	}
+	return wholeRow
 }
 
 // errNotAlone ends an attempt in the mode activeAlone that would write something else.
@@ -103,6 +112,7 @@ func (s *Store) write(ctx context.Context, shape *shape, q symbolon.Query, decid
 			return w.inTx(ctx, waiting)
 		})
 		declined, isDeclined := errors.AsType[decideError](err)
+		taken, isTaken := errors.AsType[*symbolon.TakenError](err)
 		reserved, isUnusable := errors.AsType[unusableError](err)
 		switch {
 		case err == nil, errors.Is(err, errNothing):
@@ -114,6 +124,8 @@ func (s *Store) write(ctx context.Context, shape *shape, q symbolon.Query, decid
 			commitUnknown = w
 		case isDeclined:
 			return symbolon.Outcome{}, declined.err
+		case isTaken:
+			return symbolon.Outcome{}, taken
 		case isUnusable && unusable == "":
 			mode, late, unusable = first, false, reserved.why
 		case errors.Is(err, errRefused) && mode == wholeRow, w != nil && w.together && w.plan.Reserved && s.Dialect.setup(err):
@@ -122,7 +134,7 @@ func (s *Store) write(ctx context.Context, shape *shape, q symbolon.Query, decid
 			mode = leaveRow
 		case errors.Is(err, errRefused) && mode == columnByColumn:
 			mode, late = activeAlone, true
-		case errors.Is(err, errTaken) && tries < taken:
+		case errors.Is(err, errTaken) && tries < maxTaken:
 			tries++
 		default:
 			return symbolon.Outcome{}, s.failed(ctx, q, err)
@@ -169,6 +181,7 @@ type writer struct {
 	lock     *pipeline.Statement // of the entry
 	first    *firstReading
 	others   *otherSpellings
+	exchange *exchange
 	together bool // the commit executes the statements in last, in its own round trip
 	last     []*pipeline.Statement
 	db       session
@@ -207,7 +220,7 @@ func (w *writer) inTx(ctx, waiting context.Context) error {
 	w.first = w.read.first(w.q)
 	w.others = s.otherSpellings(w.shape, w.q.Reading.Identity.ID)
 	var first []*pipeline.Statement
-	if s.Dialect == Postgres && w.commitUnknown == nil { // otherwise the lock has a limit of its own
+	if s.Dialect == Postgres && w.commitUnknown == nil && len(w.q.Others) == 0 { // otherwise the lock has a limit of its own, or others come before it
 		first = append(first, w.lock, w.first.statement)
 		if w.others.statement != nil {
 			first = append(first, w.others.statement)
@@ -236,7 +249,7 @@ func (w *writer) peek(ctx context.Context) error {
 
 func (w *writer) run(ctx, waiting context.Context, tx *Tx) error {
 	w.db = session{store: w.store, tx: tx.tx}
-	if err := w.db.do(waiting, w.lock); err != nil {
+	if err := w.lockAll(waiting); err != nil {
 		return err
 	}
 	if err := w.readAndDecide(ctx); err != nil {
@@ -246,6 +259,9 @@ func (w *writer) run(ctx, waiting context.Context, tx *Tx) error {
 		return err
 	}
 	if err := w.apply(ctx); err != nil {
+		return err
+	}
+	if err := w.finishExchange(ctx); err != nil {
 		return err
 	}
 	if err := w.record(ctx); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/projection"
@@ -200,6 +201,12 @@ func (c *Config) checkUsers(r *report) {
 		r.faultIn("users.new_id", mint.CheckTemplate(string(u.NewID)))
 	} else {
 		checkOneOf(r, "users.new_id", u.NewID, newIDs)
+	}
+	if p := u.Placeholder; p != "" {
+		r.rules(
+			rule{!strings.Contains(p, "{user}"), "users.placeholder", "it must contain {user}, which stands for the user's ID, so that each row has its own: moving-{user}@example.invalid"},
+			rule{len(p) > 200 || cli.Plain(p) != p, "users.placeholder", "it must be at most 200 visible characters"},
+		)
 	}
 	u.checkColumns(r, func(path, column string) { u.checkColumn(r, path, column) })
 }

@@ -160,6 +160,11 @@ type UsersConfig struct {
 	// the identity.
 	AnonymiseColumns []string `yaml:"anonymise_columns"`
 
+	// Placeholder is the text that a unique NOT NULL column gets if its value must go to
+	// another row and the row's own new value is not free yet. It contains "{user}", which
+	// stands for the user's ID. Empty: the rows keep their values, and a finding says so.
+	Placeholder string `yaml:"placeholder"`
+
 	// CreateURL is the URL at which the application makes its users itself. It gets a signed
 	// POST with Columns. Table, ID, Identity and NewID are not used then.
 	CreateURL string `yaml:"create_url"`

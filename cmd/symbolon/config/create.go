@@ -27,6 +27,7 @@ func (c *Config) checkCreate(r *report) {
 		rule{c.Adopt.VerifiedEmail, "adopt.verified_email", "leave it out with users.create_url: there is no users table with addresses; the application can answer with an existing user"},
 		rule{len(u.ReleaseColumns) > 0, "users.release_columns", noRows},
 		rule{len(u.AnonymiseColumns) > 0, "users.anonymise_columns", noRows},
+		rule{u.Placeholder != "", "users.placeholder", noRows},
 	)
 	u.checkColumns(r, func(path, column string) {
 		r.faultIf(len(column) > 128 || cli.Plain(column) != column, path, "a name must be at most 128 visible characters")

@@ -183,7 +183,7 @@ func renderUsers(u config.UsersConfig) map[string]any {
 	users := literal(map[string]string{"create_url": u.CreateURL})
 	if u.CreateURL == "" {
 		users = literal(map[string]string{"table": u.Table, "id": u.ID, "identity": u.Identity, "new_id": string(u.NewID),
-			"on_identity_deleted": string(u.OnIdentityDeleted)})
+			"on_identity_deleted": string(u.OnIdentityDeleted), "placeholder": u.Placeholder})
 		for key, list := range map[string][]string{"release_columns": u.ReleaseColumns, "anonymise_columns": u.AnonymiseColumns} {
 			if len(list) > 0 {
 				users[key] = list

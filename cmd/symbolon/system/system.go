@@ -85,7 +85,7 @@ func NewStore(c *config.Config, db *sql.DB, dialect sqlstore.Dialect) *sqlstore.
 		return &sqlstore.Store{DB: db, Dialect: dialect, Users: sqlstore.Users{NewID: sqlstore.ByApplication}}
 	}
 	users := sqlstore.Users{Table: u.Table, ID: u.ID, Identity: u.Identity, NewID: u.NewID, Columns: u.Columns,
-		ReleaseColumns: u.ReleaseColumns, AnonymiseColumns: u.AnonymiseColumns, Deny: u.Deny}
+		ReleaseColumns: u.ReleaseColumns, AnonymiseColumns: u.AnonymiseColumns, Deny: u.Deny, Placeholder: u.Placeholder}
 	if c.Adopt.VerifiedEmail {
 		users.Email, users.EmailVerified = c.EmailColumn(), c.Adopt.VerifiedColumn
 	}
