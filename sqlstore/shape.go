@@ -288,6 +288,9 @@ func fitUsers(u Users, dialect Dialect, t table, known *shape) (*shape, []error)
 	if len(t.columns) == 0 {
 		fix := "create it, or name another in users.table"
 		if u.table() == defaultTable {
+			fix = "run Symbolon's migrations (symbolon migrate, or migrate.Up)"
+		}
+		if u.table() == defaultTable && dialect == Postgres {
 			fix = "run Symbolon's migrations (symbolon migrate). If they ran without the right to create tables beside yours, run as the owner of the schema: " + createDefault
 		}
 		return nil, []error{&Fault{Kind: NoTable, Is: "there is no table " + u.table(), Fix: fix}}
