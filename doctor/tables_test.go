@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -116,6 +117,40 @@ func TestRightsAndTriggers(t *testing.T) {
 				t.Errorf("%+v\n%+v", got["users.triggers"], got["users.rights"])
 			}
 		})
+	}
+}
+
+// TestProof asks for a proof where the catalogue cannot tell, and reports it.
+func TestProof(t *testing.T) {
+	db := openDatabase(t, sqlstore.Postgres)
+	migrateUp(t, db, sqlstore.Postgres)
+	for _, statement := range []string{"create table people (id uuid primary key, ory_identity_id uuid unique, seen timestamptz not null, email text not null)",
+		`create function see() returns trigger language plpgsql as $f$ begin if new.email <> 'never' then new.seen := now(); end if; return new; end $f$`,
+		`create trigger see before insert on people for each row execute function see()`} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store := &sqlstore.Store{DB: db, Dialect: sqlstore.Postgres, Users: sqlstore.Users{Table: "people", Columns: map[string]string{"email": "traits.email"}}}
+	d := tableDoctor(t, store, fakeory.Start(t, fakeory.Config{}))
+	got := examine(t, d)["users.row"]
+	if got.Verdict != doctor.Unknown || !strings.Contains(got.Is, "column seen seems to be filled by the trigger see") || !strings.Contains(got.Fix, "--prove") {
+		t.Errorf("%+v", got)
+	}
+	for traits, want := range map[string]doctor.Verdict{`{"email":"a@b.c"}`: doctor.OK, `{"email":"never"}`: doctor.Problem, `{}`: doctor.OK} {
+		d.Prove = func(ctx context.Context) (doctor.Proof, error) {
+			proof, err := store.Prove(ctx, symbolon.Identity{ID: "1d000000-0000-4000-8000-000000000001", Traits: json.RawMessage(traits)}, "1d000000-0000-4000-8000-000000000002")
+			return doctor.Proof{Refused: proof.Refused, Sampled: proof.Sampled}, err
+		}
+		if got := examine(t, d)["users.row"]; got.Verdict != want || traits == "{}" && !strings.Contains(got.Is, "no value for email") {
+			t.Errorf("%s: %+v", traits, got)
+		}
+	}
+	d.Prove = func(context.Context) (doctor.Proof, error) {
+		return doctor.Proof{Refused: "a check refused it", Sampled: []string{"email"}}, nil
+	}
+	if got := examine(t, d)["users.row"]; got.Verdict != doctor.Unknown {
+		t.Errorf("a refused sample: %+v", got)
 	}
 }
 

@@ -172,7 +172,7 @@ func TestCheckCollation(t *testing.T) {
 // TestCheckNames checks names and expressions of a configuration without a database.
 func TestCheckNames(t *testing.T) {
 	db := openEmpty(t, sqlstore.SQLite)
-	bad := []string{"users; drop table x", `users"`, `u"; --`, "a.b.c", ".a", "a.", "1st", "naïve", "a b", "a\x00", strings.Repeat("a", 64), "users--", "'", "$1", "{id}", "*"}
+	bad := []string{"users; drop table x", `users"`, `u"; --`, "a.b.c", ".a", "a.", "1st", " a", "a;b", "a\x00", strings.Repeat("a", 64), strings.Repeat("é", 32), "users--", "'", "$1", "{id}", "*"}
 	for _, name := range bad {
 		for what, u := range map[string]sqlstore.Users{
 			"table": {Table: name}, "id": {ID: name}, "identity": {Identity: name}, "column": {Table: "people", Columns: map[string]string{name: "'x'"}},
@@ -185,9 +185,9 @@ func TestCheckNames(t *testing.T) {
 			}
 		}
 	}
-	u := sqlstore.Users{Table: "x y", ID: "1", Identity: "2", NewID: "random", Columns: map[string]string{"a": "traits", "id": "active", "b": "upper(x)"}}
+	u := sqlstore.Users{Table: "x;y", ID: "1", Identity: "2", NewID: "random", Columns: map[string]string{"a": "traits", "id": "active", "b": "upper(x)"}}
 	err := (&sqlstore.Store{Users: u}).Check(t.Context())
-	wantFaults(t, err, []string{"DB is nil", "neither sqlite nor postgres", `"x y"`, `"1"`, `"2"`, `"random"`, `"traits"`, `"upper(x)"`})
+	wantFaults(t, err, []string{"DB is nil", "neither sqlite nor postgres", `"x;y"`, `"1"`, `"2"`, `"random"`, `"traits"`, `"upper(x)"`})
 }
 
 func everyCall(t *testing.T, s *sqlstore.Store) map[string]error {

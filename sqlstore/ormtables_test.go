@@ -171,8 +171,8 @@ func (db database) testShape(t *testing.T, shape tableShape) {
 	if db.dialect == sqlstore.Postgres {
 		schema.must(t, `create schema shape`)
 		schema.must(t, `alter database `+db.databaseName(t)+` set search_path to shape, public`)
-		t.Cleanup(func() { _, _ = db.DB.Exec(`drop schema shape cascade`) })
-		t.Cleanup(func() { _, _ = db.DB.Exec(`delete from symbolon.links`) })
+		t.Cleanup(func() { _, _ = db.Exec(`drop schema shape cascade`) })
+		t.Cleanup(func() { _, _ = db.Exec(`delete from symbolon.links`) })
 	} else {
 		schema.database = open(t, sqlstore.SQLite) // a file is cheaper than a clean-up
 	}

@@ -245,22 +245,6 @@ func (w *writer) updated(ctx context.Context, cells []cell, left []leftOut) erro
 	return w.closeFindings(ctx, fixed...)
 }
 
-// writeForm writes the values of the sign-up form to the row of a user who exists already. The
-// form has no ticket, and the rest of its reading may be older than what was written.
-func (w *writer) writeForm(ctx context.Context, user symbolon.UserID) error {
-	form := w.sentForm()
-	if len(form) == 0 {
-		return nil
-	}
-	left, err := w.writeCells(ctx, user, form)
-	if err != nil {
-		return err
-	}
-	w.findLeftOut(left)
-	w.event(symbolon.Event{Kind: symbolon.UserUpdated, User: user, Detail: "the values of the sign-up form"})
-	return nil
-}
-
 // leftOut is a column that was not written, and the reason.
 type leftOut struct {
 	column string

@@ -193,16 +193,16 @@ func (w *writer) proofCells(p *Proof) []cell {
 
 // sample is a value that a column of its type takes.
 func (c column) sample() string {
-	switch {
-	case c.kind == boolean:
+	switch c.kind {
+	case boolean:
 		return "false"
-	case c.kind == uuid:
+	case uuid:
 		return "00000000-0000-4000-8000-000000000000"
-	case c.kind == instant:
+	case instant:
 		return "2000-01-01"
-	case c.kind == jsonDoc, c.kind == array:
+	case jsonDoc, array:
 		return "{}"
-	case c.kind == text, c.kind == other:
+	case text, other:
 		s := "p" + strings.ToLower(rand.Text())
 		if c.limit > 0 {
 			s = s[:min(len(s), c.limit)]

@@ -342,18 +342,7 @@ func (w *writer) writeColumns(ctx context.Context, user symbolon.UserID) ([]cell
 	return cells, left, err
 }
 
-// sentForm returns the values that the sign-up form has sent. A row keeps the others, and no
-// default replaces them.
-func (w *writer) sentForm() (out []cell) {
-	for _, f := range w.shape.columns {
-		f.Literal = nil
-		if c := w.shape.cell(f, w.q.Reading.Identity); f.Transient() && (c.param != nil || c.refused != "") {
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
+// writeCells writes those cells that can be written.
 func (w *writer) writeCells(ctx context.Context, user symbolon.UserID, cells []cell) ([]leftOut, error) {
 	left := refusedCells(cells)
 	writable := slices.DeleteFunc(slices.Clone(cells), func(c cell) bool {

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
@@ -290,6 +289,9 @@ func fitUsers(u Users, dialect Dialect, t table, known *shape) (*shape, []error)
 	if len(t.columns) == 0 {
 		fix := "create it, or name another in users.table"
 		if u.table() == defaultTable {
+			fix = "run Symbolon's migrations (symbolon migrate, or migrate.Up)"
+		}
+		if u.table() == defaultTable && dialect == Postgres {
 			fix = "run Symbolon's migrations (symbolon migrate). If they ran without the right to create tables beside yours, run as the owner of the schema: " + createDefault
 		}
 		return nil, []error{&Fault{Kind: NoTable, Is: "there is no table " + u.table(), Fix: fix}}
@@ -347,8 +349,8 @@ func (t *shape) fitColumns(known *shape) (faults []error) {
 			faults = append(faults, &Fault{Kind: kind, Column: p.Column, Is: "column " + t.users.table() + "." + p.Column + " " + is, Fix: fix,
 				LeftOut: unfit != unfitConstant, atStart: unfit == unfitConstant})
 		}
-		_, refused := f.column.text(t.dialect, constant(p.Literal, time.Unix(0, 0)))
-		_, noBoolean := f.column.text(t.dialect, true)
+		_, refused := f.text(t.dialect, constant(p.Literal, time.Unix(0, 0)))
+		_, noBoolean := f.text(t.dialect, true)
 		never := f.never(t.dialect)
 		switch {
 		case f.name == "":
@@ -396,30 +398,4 @@ func (t *shape) fitEmptied() (faults []error) {
 		}
 	}
 	return faults
-}
-
-// samples are values of the paths whose values are always of one kind.
-var samples = map[string]any{"created_at": time.Unix(0, 0), "verified_emails": json.RawMessage(`["a@b.c"]`), "verified_email": "a@b.c", "verified_phone": "+1",
-	"schema_id": "s", "organization_id": "s", "external_id": "s"}
-
-// never says why the column can hold no value of any of its paths; empty: it may hold some.
-func (f filled) never(dialect Dialect) (why string) {
-	for _, path := range f.Paths() {
-		sample, known := samples[path]
-		if !known {
-			return ""
-		}
-		var refused string
-		if _, refused = f.text(dialect, sample); refused == "" {
-			return ""
-		}
-		why = refused
-	}
-	return why
-}
-
-// byDefault reports whether Symbolon's own table is filled with the expression by default. The
-// operator has not asked for it, so a value of another form is no finding.
-func (u Users) byDefault(p projection.Projection) bool {
-	return u.table() == defaultTable && p.Path == defaultColumns[p.Column]
 }

@@ -164,7 +164,7 @@ func (u Users) validate() []error {
 		faults = append(faults, fmt.Errorf("sqlstore: users: "+format, args...))
 	}
 	name := func(what, s string) {
-		if !identifier.MatchString(s) || len(s) > maxName {
+		if !identifier.MatchString(s) || len(s) > maxName || strings.Contains(s, "--") {
 			fault("%s %q is not a name of letters, digits, '_', '-', '$' and blanks (63 bytes at most), beginning with a letter or '_'", what, s)
 		}
 	}

@@ -70,17 +70,6 @@ func (t *shape) paths(id symbolon.Identity) []cell {
 	return out
 }
 
-// signUp reads the projected values of the sign-up form. Without a form the values are those
-// with which a row is made.
-func (t *shape) signUp(id symbolon.Identity) (out []cell) {
-	for _, f := range t.columns {
-		if f.Transient() {
-			out = append(out, t.cell(f, id))
-		}
-	}
-	return out
-}
-
 // literals returns the constants, which are written at creation only.
 func (t *shape) literals(now time.Time) []cell {
 	return t.constants(now, func(f filled) bool { return f.Path == "" && f.Literal != nil })
@@ -119,7 +108,7 @@ func (t *shape) cellOf(f filled, v projection.Value) cell {
 	if _, isDocument := v.V.(json.RawMessage); isDocument && f.quiet && f.kind != jsonDoc {
 		return c
 	}
-	c.raw, c.refused = f.column.text(t.dialect, v.V)
+	c.raw, c.refused = f.text(t.dialect, v.V)
 	if c.refused != "" || c.raw == "" && v.V != "" {
 		return c // refused, or no value
 	}
@@ -305,4 +294,30 @@ func digestToWrite(cells []cell) string {
 		return waitingMark + digest(cells)
 	}
 	return digest(cells)
+}
+
+// samples are values of the paths whose values are always of one kind.
+var samples = map[string]any{"created_at": time.Unix(0, 0), "verified_emails": json.RawMessage(`["a@b.c"]`), "verified_email": "a@b.c", "verified_phone": "+1",
+	"schema_id": "s", "organization_id": "s", "external_id": "s"}
+
+// never says why the column can hold no value of any of its paths; empty: it may hold some.
+func (f filled) never(dialect Dialect) (why string) {
+	for _, path := range f.Paths() {
+		sample, known := samples[path]
+		if !known {
+			return ""
+		}
+		var refused string
+		if _, refused = f.text(dialect, sample); refused == "" {
+			return ""
+		}
+		why = refused
+	}
+	return why
+}
+
+// byDefault reports whether Symbolon's own table is filled with the expression by default. The
+// operator has not asked for it, so a value of another form is no finding.
+func (u Users) byDefault(p projection.Projection) bool {
+	return u.table() == defaultTable && p.Path == defaultColumns[p.Column]
 }

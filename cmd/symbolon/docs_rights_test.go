@@ -64,6 +64,12 @@ func TestDocsRights(t *testing.T) {
 			if err := s.Prepare(t.Context(), slog.New(slog.DiscardHandler)); err != nil {
 				t.Fatal(err)
 			}
+			cmdtest.Exec(t, db, "revoke insert on accounts from "+test.serves, "revoke insert (id, ory_identity_id, email) on accounts from "+test.serves)
+			var log strings.Builder
+			if err := s.Prepare(t.Context(), slog.New(slog.NewTextHandler(&log, nil))); err != nil || !strings.Contains(log.String(), "grant insert on table public.accounts to "+test.serves) {
+				t.Errorf("without a right: %v %s", err, log.String())
+			}
+			cmdtest.Exec(t, db, "grant insert (id, ory_identity_id, email) on accounts to "+test.serves)
 			if lacks, err := s.Store.Rights(t.Context(), c.Users.OnIdentityDeleted); err != nil || len(lacks) > 0 {
 				t.Errorf("rights are missing: %+v %v", lacks, err)
 			}

@@ -169,7 +169,7 @@ func visible(s string) bool {
 }
 
 var (
-	nameForm    = regexp.MustCompile(`^[\p{L}_][\p{L}\p{M}\p{N}_ $-]{0,62}$`)
+	nameForm    = regexp.MustCompile(`^[\p{L}_]([\p{L}\p{M}\p{N}_ $]|-[\p{L}\p{M}\p{N}_ $]){0,62}$`)
 	newIDs      = []symbolon.NewID{symbolon.ByMint, symbolon.ByDatabase, symbolon.ByIdentity}
 	onDeleted   = []link.OnUserDeleted{link.DenyDeleted, link.RecreateDeleted}
 	rowPolicies = []symbolon.RowPolicy{symbolon.KeepRow, symbolon.DeactivateRow, symbolon.AnonymiseRow, symbolon.DeleteRow}

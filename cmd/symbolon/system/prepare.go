@@ -33,7 +33,22 @@ func (s *System) Prepare(ctx context.Context, log *slog.Logger) error {
 	if err := s.fits(ctx); err != nil {
 		return err
 	}
+	s.warnOfRights(ctx, log)
 	return s.begin(ctx, log)
+}
+
+// warnOfRights logs the rights that the database user lacks. People who have their rows already
+// can sign in without them, so the server starts.
+func (s *System) warnOfRights(ctx context.Context, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, checking)
+	defer cancel()
+	lacks, err := s.Store.Rights(ctx, s.Config.Users.OnIdentityDeleted)
+	if err != nil {
+		return // the first request finds out
+	}
+	for _, f := range lacks {
+		log.Warn("a right is missing, and new people will get no user", "fault", f.Is, "fix", f.Fix)
+	}
 }
 
 // upToDate reports whether there is nothing to migrate on Postgres. It uses the connections
