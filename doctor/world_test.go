@@ -220,7 +220,7 @@ func (t table) Triggers(ctx context.Context) (out []doctor.TableTrigger, err err
 }
 
 func (t table) Unsettled(ctx context.Context) (bool, error) {
-	start, err := t.Store.FindStart(ctx, symbolon.DefaultProject)
+	start, err := t.FindStart(ctx, symbolon.DefaultProject)
 	return err == nil && !start.Settled(), nil
 }
 
