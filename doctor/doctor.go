@@ -140,7 +140,7 @@ var checks = []check{
 	{"users.hidden", (*Doctor).needTable, tableCheck("hiding")},
 	{"users.rights", nil, (*Doctor).checkRights},
 	{"users.triggers", (*Doctor).needTable, (*Doctor).checkTriggers},
-	{"users.start", nil, (*Doctor).checkStart},
+	{"users.start", (*Doctor).needTable, (*Doctor).checkStart},
 	{"users.release", nil, (*Doctor).checkRelease},
 	{"users.create_url", nil, (*Doctor).checkCreateURL},
 	{"hooks.url", nil, (*Doctor).checkURL},

@@ -204,14 +204,6 @@ func (d *Doctor) checkTriggers(ctx context.Context) Result {
 
 // checkStart finds people who wait for an adoption.
 func (d *Doctor) checkStart(ctx context.Context) Result {
-	faults, err := d.faults()
-	if err != nil {
-		return databaseFirst
-	}
-	broken := slices.ContainsFunc(faults, func(f TableFault) bool { return !f.LeftOut && f.Kind != "no_layout" })
-	if broken {
-		return unknown("first fix the users table", "it cannot be seen whether the table has rows without an identity")
-	}
 	waits, err := d.Table.Unsettled(ctx)
 	if err != nil {
 		return unqueried(err)

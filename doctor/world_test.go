@@ -231,8 +231,8 @@ func (t table) Triggers(ctx context.Context) (out []doctor.TableTrigger, err err
 }
 
 func (t table) Unsettled(ctx context.Context) (bool, error) {
-	start, err := t.Store.Start(ctx, symbolon.DefaultProject)
-	return err == nil && !start.Settled(), err
+	start, err := t.FindStart(ctx, symbolon.DefaultProject)
+	return err == nil && !start.Settled(), nil
 }
 
 func (t table) UniqueColumns(ctx context.Context) (out []string, err error) {

@@ -88,6 +88,8 @@ func (c adoptCmd) next(counts adopt.Counts, settled bool) string {
 	switch {
 	case counts.Bind > 0 && written >= 0:
 		return "read the plan, then symbolon adopt --apply " + cli.Plain(c.Plan[written])
+	case counts.Identities == 0 && !settled:
+		return "symbolon adopt --start-fresh"
 	case counts.Bind == 0 && len(better) == 0 && !settled && counts.Users > counts.Lines[adopt.Linked]:
 		return "symbolon adopt --by PLACE, if a place names users; symbolon adopt --start-fresh --dry-run, if nobody at Ory has a row"
 	case counts.Bind == 0 && len(better) == 0 && counts.Lines[adopt.Ambiguous] > 0:

@@ -43,6 +43,8 @@ func (c bindCmd) Run(a *cli.App) error {
 		if err := link.CheckWhy(c.Why); err != nil {
 			return cli.Usage(err)
 		}
+	} else if c.User == "" {
+		return cli.Usage(cli.Hint(errors.New("expected \"<user>\" or --new"), "symbolon bind --help explains both"))
 	} else if p := system.CheckBind(user, c.Why); p != nil {
 		return cli.Usage(errors.New(p.Message))
 	}

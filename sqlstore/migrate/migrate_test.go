@@ -146,6 +146,10 @@ func TestUpFromTheFirst(t *testing.T) {
 		if err := migrate.Up(t.Context(), db, dialect); err != nil {
 			t.Fatal(err)
 		}
+		start, err := (&sqlstore.Store{DB: db, Dialect: dialect}).FindStart(t.Context(), "default")
+		if err != nil || start.SettledBy != "bonds" || start.CreatedAt.IsZero() || !start.SettledAt.Equal(start.CreatedAt) {
+			t.Errorf("a ledger with bonds: %+v, %v", start, err)
+		}
 		var line string
 		err = db.QueryRow(`select project || identity_id || user_id || state || way || ticket || digest || back_reference from ` + links).Scan(&line)
 		if err != nil || line != "default"+id+"42linkedlink7d42" {
