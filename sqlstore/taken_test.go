@@ -3,6 +3,7 @@ package sqlstore_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,6 +65,28 @@ func TestSwapIsQuiet(t *testing.T) {
 	})
 }
 
+// TestKeptValueTouchesNobody has a value that its holder keeps at Ory. The holder is asked
+// for, and its row and its history do not change, however often that is tried.
+func TestKeptValueTouchesNobody(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		p := kindsOfColumn[0].create(t, db)
+		w := p.settle(t, p.store(p.DB), "a b")
+		w.change("b b")
+		w.news(0)
+		for range 2 {
+			report := w.pass()
+			if report.Repaired[symbolon.DuplicateEmail] != 0 || report.Found[symbolon.DuplicateEmail] != 1 {
+				t.Errorf("the run found %v and repaired %v", report.Found, report.Repaired)
+			}
+		}
+		wantHistory(t, w.linker, w.ids[0], "duplicate_email", "user.linked user.updated finding.opened")
+		wantHistory(t, w.linker, w.ids[1], "", "user.linked")
+		if detail := w.findings(0)[0].Detail; !strings.Contains(detail, string(w.ids[1])) || strings.Contains(detail, "@") {
+			t.Errorf("the finding says %q", detail)
+		}
+	})
+}
+
 // TestHoldersAreNotAsked has holders about whom Ory cannot or must not be asked.
 func TestHoldersAreNotAsked(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
@@ -91,6 +114,19 @@ func TestHoldersAreNotAsked(t *testing.T) {
 			w.want("afterwards", "a", "0")
 			if n := w.ory.asked[other.ids[0]]; n != 0 {
 				t.Errorf("this project's Ory was asked %d times for the identity of another project", n)
+			}
+		})
+		t.Run("a value that many rows have", func(t *testing.T) {
+			p := create(t, db, "email text not null, team text not null, unique (team, email)", map[string]string{"email": "traits.email", "team": "default(traits.team, 'red')"})
+			w := p.settle(t, p.store(p.DB), "a b c d e f g h i j")
+			id := symbolon.IdentityID(newUUID())
+			w.ory.set(id, "a")
+			clear(w.ory.asked)
+			if _, err := w.linker.Refresh(t.Context(), id, symbolon.FromLinkHook); !errors.Is(err, symbolon.ErrCannotCreate) {
+				t.Errorf("got %v", err)
+			}
+			if len(w.ory.asked) != 2 {
+				t.Errorf("Ory was asked for %d identities, want the newcomer and the one with its address", len(w.ory.asked))
 			}
 		})
 		t.Run("a long chain", func(t *testing.T) {
@@ -216,4 +252,22 @@ func TestNoStatementMore(t *testing.T) {
 	if without, with := count(false), count(true); without != with || with != 5 {
 		t.Errorf("%d messages without holders, %d with, want 5", without, with)
 	}
+}
+
+// TestSwapInOtherLetters swaps addresses that the index takes for equal although their
+// letters differ in case.
+func TestSwapInOtherLetters(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		k := kindsOfColumn[slices.IndexFunc(kindsOfColumn, func(k kindOfColumn) bool { return k.index != "" })]
+		p := k.create(t, db)
+		w := p.settle(t, p.store(p.DB), "ann bob")
+		w.change("BOB Ann")
+		w.news(0)
+		w.want("after the news", "BOB Ann", "")
+		w.change("BOB bob") // Ory gives both the same address
+		w.news(1)
+		w.want("of two people with one address", "BOB Ann", "1")
+		w.pass()
+		wantHistory(t, w.linker, w.ids[0], "", "user.linked user.updated")
+	})
 }
