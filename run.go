@@ -31,16 +31,11 @@ type Run struct {
 	StartedAt, UpdatedAt, EndedAt time.Time
 }
 
-// ErasureStep is the next step of an [Erasure]. The steps come in this order.
+// ErasureStep is the next step of an [Erasure]. Package erase names the steps before the last.
 type ErasureStep string
 
 const (
-	EraseDeny     ErasureStep = "deny"     // end the bond: the identity is denied from now on
-	EraseSessions ErasureStep = "sessions" // revoke the identity's sessions at Ory
-	EraseIdentity ErasureStep = "identity" // delete the identity at Ory, and read it to see that it is gone
-	EraseRow      ErasureStep = "row"      // anonymise or delete the user's row, and read it to see that this was done
-	EraseScrub    ErasureStep = "scrub"    // clear Symbolon's own records of the person
-	EraseDone     ErasureStep = "done"     // every step was done
+	EraseDone ErasureStep = "done" // every step was done
 
 	// EraseWithdrawn ends an erasure that changed nothing, because the identity and the
 	// user no longer belonged together. The operator has to say which of them to erase.

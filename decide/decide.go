@@ -39,7 +39,7 @@ type Policy struct {
 	Admin         bool                   // Ory's admin API can be asked
 	VerifiedEmail bool                   // adopt.verified_email
 	Recreate      bool                   // on_user_deleted: recreate
-	When          symbolon.When          // which identities get a user
+	When          When                   // which identities get a user
 
 	// Gone answers Question.Gone for each identity that was asked about.
 	Gone map[symbolon.IdentityID]bool

@@ -34,7 +34,7 @@ func TestApplicationsUsers(t *testing.T) {
 			w.Errorf("%+v %v", plan, err)
 		}
 		e := w.erase(erase.Request{ID: string(user)})
-		if got := outcome(e, symbolon.EraseRow); !strings.Contains(got, "belongs to the application") {
+		if got := outcome(e, erase.StepRow); !strings.Contains(got, "belongs to the application") {
 			w.Error(got)
 		}
 		if c, err := w.store.User(w.Context(), "default", user); err != nil || c.Row != nil || !c.Retired {

@@ -112,7 +112,7 @@ func TestLeftBehind(t *testing.T) {
 					}
 					e := w.erase(erase.Request{ID: p.IdentityID, Row: row, Why: "ticket 8813"})
 					for _, user := range behind {
-						if said := outcome(e, symbolon.EraseRow); !strings.Contains(said, "user "+string(user)+", whom a move left") {
+						if said := outcome(e, erase.StepRow); !strings.Contains(said, "user "+string(user)+", whom a move left") {
 							w.Errorf("%s: the evidence does not name user %s: %s", test.name, user, said)
 						}
 						if c, err := w.store.User(w.Context(), "default", user); err != nil || !c.Retired || (c.Row == nil) != (row == symbolon.DeleteRow) {
@@ -163,7 +163,7 @@ func TestFormerUserIsBoundMeanwhile(t *testing.T) {
 		begun, err := w.erasures.Begin(w.Context(), erase.Request{ID: p.IdentityID, Row: symbolon.DeleteRow})
 		w.must(err)
 		w.erasures.Users = &bindsAfter{w.store, func() { w.move(other.IdentityID, first) }}
-		if e, err := w.erasures.Run(w.Context(), begun.ID); !errors.Is(err, symbolon.ErrUnavailable) || e.Step != symbolon.EraseRow {
+		if e, err := w.erasures.Run(w.Context(), begun.ID); !errors.Is(err, symbolon.ErrUnavailable) || e.Step != erase.StepRow {
 			w.Errorf("at %s, %v", e.Step, err)
 		}
 		e, err := w.erasures.Run(w.Context(), begun.ID)
@@ -186,7 +186,7 @@ func TestEraseAbandonedRow(t *testing.T) {
 			w.Errorf("%+v", plan)
 		}
 		e := w.erase(erase.Request{ID: string(first)})
-		if said := outcome(e, symbolon.EraseIdentity); !strings.Contains(said, p.IdentityID) || !strings.Contains(said, "does not include it") {
+		if said := outcome(e, erase.StepIdentity); !strings.Contains(said, p.IdentityID) || !strings.Contains(said, "does not include it") {
 			w.Error(said)
 		}
 		if w.state(p.IdentityID) != symbolon.Linked || !w.atOry(p.IdentityID) || w.count(`select count(*) from symbolon_users where email is not null`) != 1 {

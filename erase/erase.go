@@ -177,12 +177,12 @@ func (e *Erasures) Begin(ctx context.Context, r Request) (symbolon.Erasure, erro
 	}
 	now := e.now()
 	erasure, err := e.open(ctx, symbolon.Erasure{ID: newID(), Project: e.project(), Identity: p.identity, User: p.user,
-		Row: r.Row, Why: r.Why, Step: symbolon.EraseDeny, RequestedAt: now})
+		Row: r.Row, Why: r.Why, Step: StepDeny, RequestedAt: now})
 	if err != nil {
 		return symbolon.Erasure{}, fmt.Errorf("erase: record the intent: %w", err)
 	}
 	e.log().Info("erasure recorded", "erasure", erasure.ID, "identity", erasure.Identity, "user", erasure.User, "row", erasure.Row)
-	if erasure.Step == symbolon.EraseDeny {
+	if erasure.Step == StepDeny {
 		erasure, _ = e.step(ctx, erasure) // a failure is recorded in LastError
 	}
 	return erasure, nil
@@ -201,14 +201,14 @@ func (e *Erasures) open(ctx context.Context, erasure symbolon.Erasure) (symbolon
 // deniedAtOnce does the first step of an erasure that was recorded before, if the step was
 // not done yet.
 func (e *Erasures) deniedAtOnce(ctx context.Context, erasure symbolon.Erasure) symbolon.Erasure {
-	if erasure.Step != symbolon.EraseDeny {
+	if erasure.Step != StepDeny {
 		return erasure
 	}
 	now, err := e.refreshPerson(ctx, erasure)
 	if err != nil {
 		return erasure
 	}
-	if now.Step == symbolon.EraseDeny {
+	if now.Step == StepDeny {
 		now, _ = e.step(ctx, now)
 	}
 	return now

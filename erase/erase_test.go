@@ -184,10 +184,10 @@ func TestOnlyOneID(t *testing.T) {
 				if string(e.Identity) != identity || string(e.User) != user {
 					t.Errorf("erased identity %q and user %q, want %q and %q", e.Identity, e.User, identity, user)
 				}
-				if got := outcome(e, symbolon.EraseSessions); !strings.Contains(got, tt.sessions) {
+				if got := outcome(e, erase.StepSessions); !strings.Contains(got, tt.sessions) {
 					t.Errorf("sessions: %s", got)
 				}
-				if got := outcome(e, symbolon.EraseRow); !strings.Contains(got, tt.row) {
+				if got := outcome(e, erase.StepRow); !strings.Contains(got, tt.row) {
 					t.Errorf("row: %s", got)
 				}
 				if identity != "" {
@@ -317,8 +317,8 @@ func TestAgain(t *testing.T) {
 		w.exec(fmt.Sprintf(`delete from %s where id = '%s'`, w.table("erasures"), second.ID))
 		w.exec(fmt.Sprintf(`delete from %s where id = '%s'`, w.table("erasures"), first.ID))
 		third := w.erase(erase.Request{ID: string(user)}) // without a record: every step is already done
-		if !strings.Contains(outcome(third, symbolon.EraseRow), "no row") {
-			w.Error(outcome(third, symbolon.EraseRow))
+		if !strings.Contains(outcome(third, erase.StepRow), "no row") {
+			w.Error(outcome(third, erase.StepRow))
 		}
 	})
 }

@@ -57,9 +57,9 @@ func TestHostileOry(t *testing.T) {
 		step  symbolon.ErasureStep
 		there bool // the identity is at Ory until the fault ends
 	}{
-		{"GET /admin/identities/*", symbolon.EraseSessions, true},
-		{"DELETE /admin/identities/*/sessions", symbolon.EraseSessions, true},
-		{"DELETE /admin/identities/*", symbolon.EraseIdentity, true},
+		{"GET /admin/identities/*", erase.StepSessions, true},
+		{"DELETE /admin/identities/*/sessions", erase.StepSessions, true},
+		{"DELETE /admin/identities/*", erase.StepIdentity, true},
 	}
 	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
 	for _, call := range calls {
@@ -102,7 +102,7 @@ func TestReadBack(t *testing.T) {
 	begun, err := w.erasures.Begin(t.Context(), erase.Request{ID: p.IdentityID})
 	w.must(err)
 	_, repair := w.lie("DELETE /admin/identities/*", fakeory.Says(204, "", "")) // answers 204 and deletes nothing
-	if e, err := w.erasures.Run(t.Context(), begun.ID); !errors.Is(err, symbolon.ErrUnavailable) || e.Step != symbolon.EraseIdentity {
+	if e, err := w.erasures.Run(t.Context(), begun.ID); !errors.Is(err, symbolon.ErrUnavailable) || e.Step != erase.StepIdentity {
 		t.Errorf("at %s, %v", e.Step, err)
 	}
 	repair()
@@ -128,7 +128,7 @@ func TestWrongOry(t *testing.T) {
 	begun, err := w.erasures.Begin(t.Context(), erase.Request{ID: string(user)})
 	w.must(err)
 	e, err := w.erasures.Run(t.Context(), begun.ID)
-	if !errors.Is(err, symbolon.ErrUnavailable) || !strings.Contains(err.Error(), "right project") || e.Step != symbolon.EraseSessions {
+	if !errors.Is(err, symbolon.ErrUnavailable) || !strings.Contains(err.Error(), "right project") || e.Step != erase.StepSessions {
 		t.Errorf("at %s, %v", e.Step, err)
 	}
 	w.linker.Ory, w.erasures.Ory = right, w.client
@@ -157,7 +157,7 @@ func TestRowRefused(t *testing.T) {
 					w.must(err)
 					for range 2 {
 						e, err := w.erasures.Run(w.Context(), begun.ID)
-						if !errors.Is(err, symbolon.ErrUnavailable) || e.Step != symbolon.EraseRow || e.Done() {
+						if !errors.Is(err, symbolon.ErrUnavailable) || e.Step != erase.StepRow || e.Done() {
 							w.Errorf("at %s, %v", e.Step, err)
 						}
 					}
@@ -226,7 +226,7 @@ func TestTableDisagreesLater(t *testing.T) {
 		w.must(err)
 		w.exec(`update symbolon_users set ory_identity_id = $1 where id = $2`, other.IdentityID, string(user))
 		e, err := w.erasures.Run(w.Context(), begun.ID)
-		if !errors.Is(err, symbolon.ErrUnavailable) || e.Step != symbolon.EraseRow || w.users() != 1 {
+		if !errors.Is(err, symbolon.ErrUnavailable) || e.Step != erase.StepRow || w.users() != 1 {
 			w.Errorf("at %s, %d rows, %v", e.Step, w.users(), err)
 		}
 		w.exec(`update symbolon_users set ory_identity_id = null where id = $1`, string(user))
@@ -244,7 +244,7 @@ func TestUserComesLater(t *testing.T) {
 	onBoth(t, sqlstore.Users{}, func(w *world) {
 		record := func(identity, user string) symbolon.Erasure {
 			e, err := w.store.OpenErasure(w.Context(), symbolon.Erasure{ID: identity + user, Project: "default", Identity: symbolon.IdentityID(identity),
-				User: symbolon.UserID(user), Row: symbolon.AnonymiseRow, Step: symbolon.EraseDeny, RequestedAt: time.Now()})
+				User: symbolon.UserID(user), Row: symbolon.AnonymiseRow, Step: erase.StepDeny, RequestedAt: time.Now()})
 			w.must(err)
 			return e
 		}

@@ -13,9 +13,18 @@ import (
 	"github.com/symbolon-id/symbolon/internal/wait"
 )
 
+// The steps of an erasure, in their order. After the last comes symbolon.EraseDone.
+const (
+	StepDeny     symbolon.ErasureStep = "deny"     // end the bond: the identity is denied from now on
+	StepSessions symbolon.ErasureStep = "sessions" // revoke the identity's sessions at Ory
+	StepIdentity symbolon.ErasureStep = "identity" // delete the identity at Ory, and read it to see that it is gone
+	StepRow      symbolon.ErasureStep = "row"      // anonymise or delete the user's row, and read it to see that this was done
+	StepScrub    symbolon.ErasureStep = "scrub"    // clear Symbolon's own records of the person
+)
+
 // order is the order of the steps.
-var order = []symbolon.ErasureStep{symbolon.EraseDeny, symbolon.EraseSessions, symbolon.EraseIdentity, symbolon.EraseRow,
-	symbolon.EraseScrub, symbolon.EraseDone}
+var order = []symbolon.ErasureStep{StepDeny, StepSessions, StepIdentity, StepRow,
+	StepScrub, symbolon.EraseDone}
 
 // Run continues an erasure until it is done or a step fails. The error of the step is
 // recorded; call Run again to continue. ErrNotFound with an empty Erasure: the erasure does
@@ -147,7 +156,7 @@ func (e *Erasures) withdraw(ctx context.Context, erasure symbolon.Erasure, why s
 // identity or a user that the erasure does not have yet. If the two no longer belong
 // together and nothing was done yet, it withdraws the erasure.
 func (e *Erasures) refreshPerson(ctx context.Context, erasure symbolon.Erasure) (symbolon.Erasure, error) {
-	if erasure.Done() || erasure.Identity != "" && erasure.Step != symbolon.EraseDeny {
+	if erasure.Done() || erasure.Identity != "" && erasure.Step != StepDeny {
 		return erasure, nil
 	}
 	p, err := e.find(ctx, cmp.Or(string(erasure.Identity), string(erasure.User)))
@@ -155,7 +164,7 @@ func (e *Erasures) refreshPerson(ctx context.Context, erasure symbolon.Erasure) 
 	switch {
 	case errors.Is(err, symbolon.ErrNotFound):
 		return erasure, nil
-	case isConflict && erasure.Step == symbolon.EraseDeny:
+	case isConflict && erasure.Step == StepDeny:
 		return e.withdraw(ctx, erasure, conflict.Reason)
 	case err != nil:
 		return erasure, fmt.Errorf("erasure %s: %w", erasure.ID, err)
@@ -165,7 +174,7 @@ func (e *Erasures) refreshPerson(ctx context.Context, erasure symbolon.Erasure) 
 		return erasure, nil
 	}
 	whole, from := erasure, erasure.Step
-	whole.Identity, whole.User, whole.Step = p.identity, p.user, symbolon.EraseDeny
+	whole.Identity, whole.User, whole.Step = p.identity, p.user, StepDeny
 	if saved, err := e.Record.SaveErasure(ctx, whole, from); err != nil || !saved {
 		return erasure, err // the other half has an erasure of its own
 	}

@@ -14,15 +14,15 @@ import (
 // do does the next step. It may fill in the user of the erasure. After an error the outcome
 // has no meaning.
 func (e *Erasures) do(ctx context.Context, erasure *symbolon.Erasure) (symbolon.ErasureNote, error) {
-	if erasure.Step == symbolon.EraseScrub {
+	if erasure.Step == StepScrub {
 		counts, err := e.scrub(ctx, erasure)
 		return symbolon.ErasureNote{Outcome: "texts (the details of events and findings), digests and back-references in Symbolon's own tables are cleared; kinds, times and IDs stay", Counts: counts}, err
 	}
 	do, known := map[symbolon.ErasureStep]func(context.Context, *symbolon.Erasure) (outcome string, err error){
-		symbolon.EraseDeny:     e.deny,
-		symbolon.EraseSessions: e.revokeSessions,
-		symbolon.EraseIdentity: e.deleteIdentity,
-		symbolon.EraseRow:      e.eraseRow,
+		StepDeny:     e.deny,
+		StepSessions: e.revokeSessions,
+		StepIdentity: e.deleteIdentity,
+		StepRow:      e.eraseRow,
 	}[erasure.Step]
 	if !known {
 		return symbolon.ErasureNote{}, fmt.Errorf("there is no step %q", erasure.Step)

@@ -101,7 +101,7 @@ func TestEraseUnanswered(t *testing.T) {
 			}))
 			w.complete(e)
 			for _, n := range e.Evidence {
-				if n.Step == symbolon.EraseScrub && n.Counts["events"] == 0 {
+				if n.Step == erase.StepScrub && n.Counts["events"] == 0 {
 					w.Errorf("call %d: the evidence says that nothing was cleared: %v", at, n.Counts)
 				}
 			}
@@ -139,7 +139,7 @@ func TestBeginUnanswered(t *testing.T) {
 
 		m.calls, m.gives = 0, func(call int) bool { return call != 0 }
 		once, err := w.erasures.Begin(w.Context(), request)
-		if err != nil || once.Step != symbolon.EraseSessions {
+		if err != nil || once.Step != erase.StepSessions {
 			t.Errorf("one answer is lost: %+v, %v", once, err)
 		}
 
@@ -154,7 +154,7 @@ func TestBeginUnanswered(t *testing.T) {
 			t.Errorf("the ledger says %s", state)
 		}
 		again, err := w.erasures.Begin(w.Context(), request)
-		if err != nil || again.Step != symbolon.EraseSessions || again.Why != request.Why || w.state(p.IdentityID) != symbolon.Erased {
+		if err != nil || again.Step != erase.StepSessions || again.Why != request.Why || w.state(p.IdentityID) != symbolon.Erased {
 			t.Errorf("called again: %+v, %v; the ledger says %s", again, err, w.state(p.IdentityID))
 		}
 		list, err := w.erasures.Unfinished(w.Context())
@@ -187,8 +187,8 @@ func (v *vagueRecord) SaveErasure(ctx context.Context, e symbolon.Erasure, from 
 // even the last one. The next call completes the erasure.
 func TestNotRecorded(t *testing.T) {
 	w := newWorld(t, sqlstore.SQLite, sqlstore.Users{})
-	from := symbolon.EraseSessions // Begin denies
-	for _, to := range []symbolon.ErasureStep{symbolon.EraseIdentity, symbolon.EraseRow, symbolon.EraseScrub, symbolon.EraseDone} {
+	from := erase.StepSessions // Begin denies
+	for _, to := range []symbolon.ErasureStep{erase.StepIdentity, erase.StepRow, erase.StepScrub, symbolon.EraseDone} {
 		for _, done := range []bool{false, true} {
 			_, user := w.linked()
 			begun, err := w.erasures.Begin(t.Context(), erase.Request{ID: string(user)})

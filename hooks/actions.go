@@ -34,7 +34,7 @@ type Actions struct {
 	Columns       map[string]string
 
 	// When must equal Linker.When. The hooks reserve and link send what it decides by.
-	When symbolon.When
+	When link.When
 
 	// NewID is the NewID of the store. Minted IDs can be reserved. IDs that the database
 	// makes can be reserved if Draws is set, because the store has a DrawDB.

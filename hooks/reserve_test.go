@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/mint"
 )
 
@@ -100,7 +101,7 @@ func TestReserveAsksWho(t *testing.T) {
 		for newID, want := range map[symbolon.NewID]bool{symbolon.ByDatabase: tt.drawn, symbolon.ByMint: tt.minted} {
 			h, store := newHandler(&admin{})
 			store.newID = newID
-			h.Linker.When = symbolon.When{SchemaIDs: []string{"customer"}, Verified: true}
+			h.Linker.When = link.When{SchemaIDs: []string{"customer"}, Verified: true}
 			draws := 0
 			h.Linker.Store = drawing{store, func(context.Context) (symbolon.UserID, error) { draws++; return "42", nil }}
 			w := post(serve(h), "/hooks/reserve", DeriveKeys(testSecrets).Reserve[0], string(body))
@@ -127,14 +128,14 @@ func TestLinkBodySaysWho(t *testing.T) {
 		{"printed before", `"schema_id":"customer","verifiable_addresses":[{"verified":true}]`, false, nil, false},
 	} {
 		h, store := newHandler(&admin{})
-		h.Linker.When = symbolon.When{SchemaIDs: []string{"customer"}, Verified: true}
+		h.Linker.When = link.When{SchemaIDs: []string{"customer"}, Verified: true}
 		body := evaluate(t, linkBody("id", tt.paths, false, tt.printed), []byte(fmt.Sprintf(`{"identity":{"id":%q,%s}}`, ann, tt.identity)))
 		w := post(serve(h), "/hooks/link", DeriveKeys(testSecrets).Link[0], string(body))
 		if w.Code != 200 || (len(store.users()) == 1) != tt.made || strings.Contains(w.Body.String(), Denied) == tt.made {
 			t.Errorf("%s: %d %s, %v", tt.name, w.Code, w.Body, store.users())
 		}
 	}
-	with, without := Actions{When: symbolon.When{Verified: true}}, Actions{}
+	with, without := Actions{When: link.When{Verified: true}}, Actions{}
 	if with.linkBody() == without.linkBody() || with.reserveBody() == without.reserveBody() {
 		t.Error("Actions.When does not change the bodies")
 	}

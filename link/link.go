@@ -42,7 +42,7 @@ func (l *Linker) Lookup(ctx context.Context, id symbolon.IdentityID) (symbolon.L
 		return symbolon.Link{}, fmt.Errorf("look up: %w", err)
 	}
 	p := l.policy()
-	p.When = symbolon.When{} // only a reading can say that the identity is not eligible
+	p.When = decide.When{} // only a reading can say that the identity is not eligible
 	r := symbolon.Reading{Identity: symbolon.Identity{ID: id}, Source: symbolon.FromRequest}
 	e, err := l.Store.Read(ctx, l.query(r, p))
 	if err != nil {

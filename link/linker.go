@@ -54,7 +54,7 @@ type Linker struct {
 	// When says which identities get a user. All others get ErrNotEligible, nothing is recorded
 	// about them, and each new reading decides anew. hooks.Actions.When must be the same.
 	// Defaults to every identity.
-	When symbolon.When
+	When When
 
 	// OnIdentityDeleted says what happens to the row of a user whose identity is proved
 	// gone. Defaults to DeactivateRow.
@@ -97,6 +97,9 @@ type Linker struct {
 	starts    starts
 	readings  *firstReadings // Close waits for its goroutine
 }
+
+// When says which identities get a user; see [decide.When].
+type When = decide.When
 
 func (l *Linker) setup() {
 	l.once.Do(func() {

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // pair is an identity at Ory, its ledger entry, and its open findings. identity or entry
@@ -48,7 +49,7 @@ type rules struct {
 	key    string // the key in metadata_public that holds the back-reference
 	repair bool   // missing back-references must be written
 
-	when symbolon.When // which identities get a user
+	when link.When // which identities get a user
 }
 
 // comparison is the result of comparing one identity.

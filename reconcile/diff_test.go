@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 const (
@@ -130,7 +131,7 @@ func TestDiff(t *testing.T) {
 // TestDiffUnderRepair checks that only with repair a missing back-reference is a finding.
 func TestDiffUnderRepair(t *testing.T) {
 	p := pair{identity: &symbolon.Identity{ID: ann}, entry: linked(nil)}
-	if got := kindsOf(diff(pair{identity: p.identity}, "d", rules{key: "id", when: symbolon.When{SchemaIDs: []string{"customer"}}}).findings); got != "" {
+	if got := kindsOf(diff(pair{identity: p.identity}, "d", rules{key: "id", when: link.When{SchemaIDs: []string{"customer"}}}).findings); got != "" {
 		t.Errorf("an identity that gets no user: %s", got)
 	}
 	if got := kindsOf(diff(p, "d", rules{key: "id", repair: true}).findings); got != "missing_back_reference" {

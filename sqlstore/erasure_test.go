@@ -18,7 +18,7 @@ func TestErasures(t *testing.T) {
 		store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
 		ctx := t.Context()
 		one := symbolon.Erasure{ID: "one", Project: "default", Identity: symbolon.IdentityID(newUUID()), User: "u1", Row: symbolon.DeleteRow,
-			Why: "ticket", Step: symbolon.EraseDeny, RequestedAt: time.Now().UTC().Truncate(time.Microsecond)}
+			Why: "ticket", Step: "deny", RequestedAt: time.Now().UTC().Truncate(time.Microsecond)}
 		open := func(e symbolon.Erasure, want string) symbolon.Erasure {
 			t.Helper()
 			got, err := store.OpenErasure(ctx, e)
@@ -47,12 +47,12 @@ func TestErasures(t *testing.T) {
 			}
 		}
 		next := first
-		next.Step, next.UpdatedAt = symbolon.EraseSessions, one.RequestedAt.Add(time.Second)
-		next.Evidence = []symbolon.ErasureNote{{Step: symbolon.EraseDeny, At: next.UpdatedAt, Outcome: "denied", Counts: map[string]int{"n": 1}, Tries: 2}}
-		save(next, symbolon.EraseDeny, true)
-		save(next, symbolon.EraseDeny, false) // a slower process
+		next.Step, next.UpdatedAt = "sessions", one.RequestedAt.Add(time.Second)
+		next.Evidence = []symbolon.ErasureNote{{Step: "deny", At: next.UpdatedAt, Outcome: "denied", Counts: map[string]int{"n": 1}, Tries: 2}}
+		save(next, "deny", true)
+		save(next, "deny", false) // a slower process
 		got, err := store.Erasure(ctx, "default", "one")
-		if err != nil || got.Step != symbolon.EraseSessions || len(got.Evidence) != 1 || got.Evidence[0].Outcome != "denied" || got.Evidence[0].Counts["n"] != 1 || !got.Evidence[0].At.Equal(next.UpdatedAt) {
+		if err != nil || got.Step != "sessions" || len(got.Evidence) != 1 || got.Evidence[0].Outcome != "denied" || got.Evidence[0].Counts["n"] != 1 || !got.Evidence[0].At.Equal(next.UpdatedAt) {
 			t.Fatalf("%+v %v", got, err)
 		}
 		other := one
@@ -60,12 +60,12 @@ func TestErasures(t *testing.T) {
 		other.ID, other.Identity, other.User = "five", symbolon.IdentityID(newUUID()), ""
 		fifth := open(other, "five")
 		fifth.User = "u1"
-		save(fifth, symbolon.EraseDeny, false) // u1 is being erased
+		save(fifth, "deny", false) // u1 is being erased
 		if list, err := store.UnfinishedErasures(ctx, "default"); err != nil || len(list) != 2 || list[0].ID != "one" {
 			t.Fatalf("%+v %v", list, err)
 		}
 		next.Step, next.DoneAt = symbolon.EraseDone, next.UpdatedAt
-		save(next, symbolon.EraseSessions, true)
+		save(next, "sessions", true)
 		next.Evidence = nil
 		save(next, symbolon.EraseDone, false) // a finished erasure does not change
 		if got, err = store.ErasureOf(ctx, "default", "", "u1"); err != nil || !got.Done() || len(got.Evidence) != 1 {

@@ -184,8 +184,8 @@ type WhenConfig struct {
 }
 
 // Rule is the configuration as the library takes it.
-func (w WhenConfig) Rule() symbolon.When {
-	return symbolon.When{SchemaIDs: w.SchemaID, Verified: w.Verified}
+func (w WhenConfig) Rule() link.When {
+	return link.When{SchemaIDs: w.SchemaID, Verified: w.Verified}
 }
 
 // IDSource is the source of the IDs of new users.

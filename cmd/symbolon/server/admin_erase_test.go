@@ -88,9 +88,9 @@ func TestAdminErase(t *testing.T) {
 	cmdtest.Eventually(t, "the erasure waits for Ory", func() bool { // a request waits two seconds
 		w = cmdtest.Ask(side, "DELETE", "/admin/users/"+user+"?row=delete&why=ticket+7", "")
 		e = decode(w.Body.String())
-		return w.Code != 202 || e.Step == symbolon.EraseIdentity
+		return w.Code != 202 || e.Step == erase.StepIdentity
 	})
-	if w.Code != 202 || w.Header().Get("Location") != "/admin/erasures/"+e.ID || e.Done || e.Step != symbolon.EraseIdentity || e.Row != "delete" || e.Why != "ticket 7" {
+	if w.Code != 202 || w.Header().Get("Location") != "/admin/erasures/"+e.ID || e.Done || e.Step != erase.StepIdentity || e.Row != "delete" || e.Why != "ticket 7" {
 		t.Fatalf("%d %v %s", w.Code, w.Header(), w.Body)
 	}
 	if w := cmdtest.Ask(m.Public(), "GET", "/auth", "", "X-Session-Token", p.Token); w.Code != 401 && w.Code != 403 {

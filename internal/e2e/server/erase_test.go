@@ -15,6 +15,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cmdtest"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
+	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/symbolontest"
@@ -181,7 +182,7 @@ func TestEraseOutlivesTheServer(t *testing.T) {
 	p := w.register(t, "outlived@example.com")
 	_, user := w.auth(t, p)
 	down.Store(true)
-	if e := w.eraseNow(t, "/admin/users/"+user, func(e system.Erasure) bool { return e.Step == symbolon.EraseSessions }); e.Done {
+	if e := w.eraseNow(t, "/admin/users/"+user, func(e system.Erasure) bool { return e.Step == erase.StepSessions }); e.Done {
 		t.Fatalf("%+v", e)
 	}
 	if status, _ := w.auth(t, p); status != 403 {
