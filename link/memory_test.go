@@ -27,6 +27,13 @@ type memory struct {
 	starts  int // calls of Start
 }
 
+// users counts the rows.
+func (m *memory) users() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.rows)
+}
+
 func newMemory(newID symbolon.NewID) *memory {
 	return &memory{newID: newID, links: map[symbolon.IdentityID]symbolon.Link{}, rows: map[symbolon.UserID]symbolon.IdentityID{},
 		retired: map[symbolon.UserID]bool{}, open: map[symbolon.IdentityID][]symbolon.Finding{}}

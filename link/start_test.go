@@ -90,17 +90,17 @@ func TestFirstReadingIsQueued(t *testing.T) {
 		ory.identities[alice] = whole
 		for range 2 {
 			_, err = l.Link(t.Context(), symbolon.Reading{Identity: shown, Source: symbolon.FromRequest})
-			if !errors.Is(err, symbolon.ErrRateLimited) || !errors.Is(err, symbolon.ErrUnavailable) || len(store.rows) != 1 {
-				t.Fatalf("%v, rows %v", err, store.rows)
+			if !errors.Is(err, symbolon.ErrRateLimited) || !errors.Is(err, symbolon.ErrUnavailable) || store.users() != 1 {
+				t.Fatalf("%v, %d users", err, store.users())
 			}
 		}
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		if got := store.links[alice]; got.User != "guest" || len(store.rows) != 1 {
-			t.Errorf("%+v, rows %v", got, store.rows)
-		}
 		if err := l.Close(t.Context()); err != nil {
 			t.Error(err)
+		}
+		if got := store.links[alice]; got.User != "guest" || store.users() != 1 {
+			t.Errorf("%+v, %d users", got, store.users())
 		}
 	})
 }

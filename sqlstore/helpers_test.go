@@ -44,6 +44,7 @@ func open(t testing.TB, dialect sqlstore.Dialect) database {
 		db.dsn = migrated.Postgres(t)
 	}
 	db.DB = db.pool(t)
+	db.settle(t)
 	return db
 }
 
@@ -52,7 +53,13 @@ func (db database) migrate(t testing.TB) {
 	if err := migrate.Up(context.Background(), db.DB, db.dialect); err != nil {
 		t.Fatal(err)
 	}
-	// The tests insert rows without an identity. The store suite tests starts.
+	db.settle(t)
+}
+
+// settle settles the start, because tests insert rows without an identity. The store suite
+// tests starts.
+func (db database) settle(t testing.TB) {
+	t.Helper()
 	store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
 	if _, err := store.Settle(context.Background(), symbolon.DefaultProject, "start_fresh"); err != nil {
 		t.Fatal(err)

@@ -83,7 +83,7 @@ func TestTables(t *testing.T) {
 				t.Errorf("%+v", table)
 			}
 		}
-		if got := strings.Join(names, " "); got != "members symbolon_users" {
+		if got := strings.Join(names, " "); got != "members odd name symbolon_users" {
 			t.Error(got)
 		}
 	})

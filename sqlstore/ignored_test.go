@@ -42,7 +42,7 @@ func TestTriggerIgnoresWrites(t *testing.T) {
 			store := p.store(p.DB)
 			l := linkerOf(store)
 			eve := identityWith(`{"name":"Eve"}`)
-			bond, err := l.Link(t.Context(), symbolon.Reading{Identity: eve})
+			bond, err := l.Link(t.Context(), symbolon.Reading{Identity: eve, Admin: true})
 			if err != nil || p.row(t, bond.User) != "Eve active" { // the name is written afterwards
 				t.Errorf("%+v %v", bond, err)
 			}
@@ -69,7 +69,7 @@ func TestTriggerIgnoresWrites(t *testing.T) {
 			store := p.store(p.DB)
 			l := linkerOf(store)
 			eve := identityWith(`{"name":"Ann"}`)
-			bond, err := l.Link(t.Context(), symbolon.Reading{Identity: eve})
+			bond, err := l.Link(t.Context(), symbolon.Reading{Identity: eve, Admin: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,7 +109,7 @@ func TestTriggerIgnoresWrites(t *testing.T) {
 			l := linkerOf(store)
 			l.OnIdentityDeleted, l.Ory, l.ProofGap = symbolon.DeleteRow, controlOnly(t), 1
 			eve := identityWith(`{}`)
-			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: eve}); err != nil {
+			if _, err := l.Link(t.Context(), symbolon.Reading{Identity: eve, Admin: true}); err != nil {
 				t.Fatal(err)
 			}
 			proofs, err := l.ProveGone(t.Context(), []symbolon.IdentityID{eve.ID}, control)

@@ -207,6 +207,9 @@ func (p *people) settle(t testing.TB, store *sqlstore.Store, addresses string) *
 	w := &town{people: p, t: t, store: store, ory: &directory{domain: fmt.Sprintf("t%d.example", towns.Add(1)), address: map[symbolon.IdentityID]string{},
 		silent: map[symbolon.IdentityID]bool{}, asked: map[symbolon.IdentityID]int{}}}
 	w.linker = w.newLinker(w.store)
+	if err := w.linker.StartFresh(t.Context()); err != nil { // other towns have rows without an identity
+		t.Fatal(err)
+	}
 	w.join(addresses)
 	return w
 }

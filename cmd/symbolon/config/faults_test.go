@@ -189,7 +189,7 @@ func TestConfigFaults(t *testing.T) {
 		{"metadata_admin", good + "users: {columns: {a: metadata_admin.x}}\n", "users.columns.a", "it must be a path"},
 
 		// Which users are denied, and which identities get one.
-		{"deny without a condition", good + "users: {deny: {gone: \"\"}}\n", "users.deny.gone", "the name of a column is missing"},
+		{"deny without a condition", good + "users: {deny: {gone: \"\"}}\n", "users.deny.gone", "it must be text"},
 		{"deny with SQL", good + "users: {deny: {gone: \"a; drop table users\"}}\n", "users.deny.gone", "at character 2"},
 		{"deny with a function", good + "users: {deny: {gone: \"until > now()\"}}\n", "users.deny.gone", "no meaning"},
 		{"deny with a code of Symbolon's", good + "users: {deny: {link_on_hold: suspended}}\n", "users.deny.link_on_hold", "another meaning"},
