@@ -31,6 +31,9 @@ type Store interface {
 	// decide must have no side effects, because it may be called again: if another
 	// identity got the same user meanwhile, Write reads the evidence anew. An error of
 	// decide rolls the transaction back and is returned.
+	//
+	// With Query.AskHolders the error may be a *[TakenError]: another identity must be read
+	// at Ory first, and nothing was written.
 	Write(ctx context.Context, q Query, decide func(Evidence) (Plan, error)) (Outcome, error)
 
 	// Forget records in the application's own transaction that the application deletes a

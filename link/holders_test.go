@@ -85,7 +85,7 @@ func TestAskingForHolders(t *testing.T) {
 				}
 				began := time.Now()
 				id := personID(100)
-				if _, err := l.Link(ctx, symbolon.Reading{Identity: symbolon.Identity{ID: id}, Ticket: 1, Source: symbolon.FromSyncHook}); err != nil {
+				if _, err := l.Link(ctx, symbolon.Reading{Identity: symbolon.Identity{ID: id}, Ticket: 1, Source: symbolon.FromSyncHook, Admin: true}); err != nil {
 					t.Fatal(err)
 				}
 				last := store.writes[len(store.writes)-1]

@@ -196,6 +196,14 @@ func (s *small) begun(t *testing.T) (ended chan error, letGo func()) {
 	return ended, func() { close(gate) }
 }
 
+// clockedRuns has a clock that the test moves.
+type clockedRuns struct {
+	reconcile.Runs
+	now func() time.Time
+}
+
+func (c clockedRuns) Clock(context.Context) (time.Time, error) { return c.now(), nil }
+
 // TestOneRunAtATime checks that a run with Repair blocks other runs with Repair, but not
 // dry runs.
 func TestOneRunAtATime(t *testing.T) {
@@ -203,6 +211,7 @@ func TestOneRunAtATime(t *testing.T) {
 	s.Lease = 300 * time.Millisecond
 	began, passed := time.Now().Truncate(time.Millisecond), atomic.Int64{} // the clock of the runs: a pause of the machine does not end the lease. SQLite counts milliseconds
 	s.Now = func() time.Time { return began.Add(time.Hour + time.Duration(passed.Load())) }
+	s.Runs = clockedRuns{s.Runs, func() time.Time { return began.Add(time.Duration(passed.Load())) }}
 	ended, letGo := s.begun(t)
 	for range 4 {
 		until := began.Add(time.Duration(passed.Load()) + s.Lease).UTC().Format("2006-01-02T15:04:05.000000Z")

@@ -32,6 +32,9 @@ func (db database) reserving(t *testing.T, table string) *reserving {
 	r := &reserving{database: db, store: &sqlstore.Store{DB: db.DB, DrawDB: db.again(t), Dialect: db.dialect,
 		Users: sqlstore.Users{Table: table, Identity: "ory", NewID: sqlstore.ByDatabase, Columns: email}}}
 	r.linker = &link.Linker{Ory: &ory.Client{PublicURL: "http://127.0.0.1:1"}, Store: r.store, Secrets: []symbolon.Secret{drawSecret}, Log: slog.New(slog.DiscardHandler)}
+	if err := r.linker.StartFresh(t.Context()); err != nil { // the tests insert rows without an identity
+		t.Fatal(err)
+	}
 	return r
 }
 

@@ -75,7 +75,7 @@ func TestRowPolicies(t *testing.T) {
 				l.OnIdentityDeleted, l.Ory, l.ProofGap = tt.policy, controlOnly(t), time.Millisecond
 				id := identityWith(`{"email":"a@b.c","name":"Ann"}`)
 				id.ID = symbolon.IdentityID(newUUID())
-				bond, err := l.Link(t.Context(), symbolon.Reading{Identity: id})
+				bond, err := l.Link(t.Context(), symbolon.Reading{Identity: id, Admin: true})
 				if err != nil {
 					t.Fatal(err)
 				}

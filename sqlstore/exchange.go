@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -25,95 +24,6 @@ type exchange struct {
 	members map[symbolon.IdentityID]*member
 	unknown []symbolon.IdentityID // holders that must be read at Ory first
 	unique  map[string]bool       // the columns of unique indexes; nil: not read yet
-}
-
-// member is a linked identity whose row takes part.
-type member struct {
-	*writer
-	user    symbolon.UserID // empty while it has no row
-	now     map[string]cell // Ory's word, by column
-	joined  bool            // its row is written
-	left    []leftOut
-	pending []refusedCell // refused, because other rows have the values
-}
-
-// holder is a row that has a value.
-type holder struct {
-	user     symbolon.UserID
-	identity symbolon.IdentityID // the ledger and the row link it; empty: none
-}
-
-// maxHolders is how many rows may have a value that a unique index refused. If there are
-// more, another column of the index is the reason.
-const maxHolders = 8
-
-const holdersOf = `
-select cast(u.{id} as text), (select l.identity_id from symbolon.links l where l.project = $1 and l.user_id = cast(u.{id} as text)
-       and l.state = 'linked' and l.identity_id = lower(cast(u.{identity} as text)))
-from {users} u where `
-
-// lockKnown is lockEntry for an identity that must have an entry.
-const lockKnown = `update symbolon.links set project = project where project = $1 and identity_id = $2`
-
-// lockAll locks the entries of all identities of the query, in their order.
-func (w *writer) lockAll(waiting context.Context) error {
-	if len(w.q.Others) == 0 || w.mode != columnByColumn {
-		return w.db.do(waiting, w.lock)
-	}
-	w.exchange = &exchange{own: w, members: map[symbolon.IdentityID]*member{}}
-	own := w.q.Reading.Identity.ID
-	ids, readings := []symbolon.IdentityID{own}, map[symbolon.IdentityID]symbolon.Reading{}
-	for _, r := range w.q.Others {
-		if _, twice := readings[r.Identity.ID]; !twice && r.Identity.ID != own {
-			ids = append(ids, r.Identity.ID)
-		}
-		readings[r.Identity.ID] = r
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		if id == own {
-			if err := w.db.do(waiting, w.lock); err != nil {
-				return err
-			}
-			continue
-		}
-		n, err := w.db.exec(waiting, lockKnown, w.q.Project, string(id))
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			w.exchange.members[id] = w.member(readings[id])
-		}
-	}
-	return nil
-}
-
-// member prepares the writer of another identity in the transaction of w.
-func (w *writer) member(r symbolon.Reading) *member {
-	r.Rewrite = true // the row differs from Ory, whatever the ledger says of it
-	m := &member{now: map[string]cell{}, writer: &writer{store: w.store, shape: w.shape, mode: columnByColumn, now: w.now, db: w.db,
-		q: symbolon.Query{Project: w.q.Project, Reading: r}, read: reader{db: w.db, shape: w.shape, now: w.now}}}
-	m.see()
-	return m
-}
-
-func (m *member) see() {
-	for _, c := range m.shape.paths(m.q.Reading.Identity) {
-		m.now[c.name] = c
-	}
-}
-
-// has reports whether Ory gives the identity this value. Letters may differ in case,
-// because unique indexes may ignore it.
-func (m *member) has(c cell) bool {
-	now := m.now[c.name]
-	return now.param != nil && strings.EqualFold(now.raw, c.raw)
-}
-
-// open reports whether the row may still hold an old value of a column.
-func (m *member) open(column string) bool {
-	c := m.now[column]
-	return c.param == nil || slices.ContainsFunc(m.pending, func(p refusedCell) bool { return p.name == column })
 }
 
 // exchangeFor writes cells that the table refused because other rows have their values.
@@ -263,30 +173,6 @@ func (x *exchange) ask(id symbolon.IdentityID) {
 	}
 }
 
-// begin writes the row of another identity from its reading, as far as its values are free.
-// It returns false if the reading is not newer than the row, or if the link has changed.
-func (m *member) begin(ctx context.Context) (fresh bool, err error) {
-	if err := m.read.read(ctx, m.q); err != nil {
-		return false, err
-	}
-	m.before, m.entry = m.read.entry, m.read.entry
-	row := m.read.held.User
-	user, _, ok := m.shape.key(m.before.User)
-	if !ok || m.before.State != symbolon.Linked || m.q.Reading.Ticket <= m.before.Ticket || row == nil || row.Identity != m.q.Reading.Identity.ID {
-		return false, nil
-	}
-	m.plan = symbolon.Plan{Action: symbolon.Update, User: user, Why: "the row held a value that Ory gives to another identity"}
-	m.user, m.entry.Ticket = user, m.q.Reading.Ticket
-	cells := m.shape.paths(m.q.Reading.Identity)
-	m.left = refusedCells(cells)
-	writable := slices.DeleteFunc(cells, func(c cell) bool {
-		return c.unfit != "" || c.refused != "" || c.param == nil && c.notNull
-	})
-	left, taken, err := m.setEach(ctx, user, writable)
-	m.left, m.pending = append(m.left, left...), taken
-	return true, err
-}
-
 // writePending tries the pending cells again: those of a column, or all.
 func (x *exchange) writePending(ctx context.Context, column string) (wrote bool, err error) {
 	for again := true; again; {
@@ -424,33 +310,6 @@ func (x *exchange) together(ctx context.Context, column string) (done bool, err 
 	return true, nil
 }
 
-// giveUp empties a column of the member's row. It returns false if that is not possible.
-func (m *member) giveUp(ctx context.Context, column string) (bool, error) {
-	c, can := m.released(column)
-	if !can {
-		return false, nil
-	}
-	refusal, err := m.try(ctx, func() error { return m.set(ctx, m.user, []cell{c}) })
-	return refusal == nil, err
-}
-
-// released is the value that a column gets when the row gives up its value: null, or the
-// operator's placeholder if the column is NOT NULL.
-func (m *member) released(column string) (c cell, can bool) {
-	c = m.now[column]
-	c.param, c.raw = nil, ""
-	if !c.notNull {
-		return c, true
-	}
-	template := m.shape.users.Placeholder
-	if template == "" || c.kind != text && c.kind != other {
-		return c, false
-	}
-	c.raw = strings.ReplaceAll(template, userMarker, string(m.user))
-	c.param = c.raw
-	return c, true
-}
-
 // finishExchange records what was written to the rows of other identities.
 func (w *writer) finishExchange(ctx context.Context) error {
 	x := w.exchange
@@ -471,68 +330,4 @@ func (w *writer) finishExchange(ctx context.Context) error {
 		w.wrote = true
 	}
 	return nil
-}
-
-// holders returns the rows except m's own that have the value of a cell. They are compared as
-// the column compares, and if there is none, without regard to case, because a unique index
-// may ignore it.
-func (x *exchange) holders(ctx context.Context, m *member, c cell) (out []holder, err error) {
-	if x.unique != nil && !x.unique[c.name] || c.param == nil {
-		return nil, nil
-	}
-	column := "u." + quote(c.name)
-	conditions := []string{column + " = $2"}
-	if c.kind == text {
-		conditions = append(conditions, "lower(cast("+column+" as text)) = lower($2)")
-	}
-	for _, condition := range conditions {
-		out, err = collect(ctx, x.own.db.query, holdersOf+condition+fmt.Sprintf(" limit %d", maxHolders+2), []any{x.own.q.Project, c.param}, scanHolder)
-		if err != nil {
-			return nil, err
-		}
-		if m.user != "" {
-			out = slices.DeleteFunc(out, func(h holder) bool { return h.user == m.user })
-		}
-		if len(out) > 0 {
-			break
-		}
-	}
-	if len(out) > maxHolders {
-		return nil, nil
-	}
-	return out, nil
-}
-
-func scanHolder(row scanner) (h holder, err error) {
-	var identity sql.NullString
-	err = row.Scan(&h.user, &identity)
-	h.identity = symbolon.IdentityID(identity.String)
-	return h, err
-}
-
-const uniqueColumnsPostgres = `
-select distinct a.attname from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum > 0
-where i.indrelid = to_regclass(cast($1 as text)) and i.indisunique
-  and (a.attnum = any (i.indkey) or exists (select 1 from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = i.indexrelid
-       and d.refclassid = 'pg_class'::regclass and d.refobjid = i.indrelid and d.refobjsubid = a.attnum))`
-
-// uniqueColumnsSQLite takes every column for one of an index on an expression.
-const uniqueColumnsSQLite = `
-select c.name from pragma_table_info($1, $2) c where exists (
-    select 1 from pragma_index_list($1, $2) i join pragma_index_info(i.name, $2) k
-    where i."unique" = 1 and (k.name is null or k.name = c.name))`
-
-// readUnique reads which columns a unique index has. The insert of a row does not say whose
-// value was refused.
-func (x *exchange) readUnique(ctx context.Context) error {
-	query, args := uniqueColumnsPostgres, []any{x.own.shape.users.parts().String()}
-	if p := x.own.shape.users.parts(); x.own.store.Dialect == SQLite {
-		query, args = uniqueColumnsSQLite, []any{p.table, p.sqliteSchema()}
-	}
-	names, err := collect(ctx, x.own.db.query, query, args, scanOne[string])
-	x.unique = map[string]bool{}
-	for _, name := range names {
-		x.unique[name] = true
-	}
-	return err
 }

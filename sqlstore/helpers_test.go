@@ -11,6 +11,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 
+	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/internal/migrated"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
@@ -49,6 +50,11 @@ func open(t testing.TB, dialect sqlstore.Dialect) database {
 func (db database) migrate(t testing.TB) {
 	t.Helper()
 	if err := migrate.Up(context.Background(), db.DB, db.dialect); err != nil {
+		t.Fatal(err)
+	}
+	// The tests insert rows without an identity. The store suite tests starts.
+	store := &sqlstore.Store{DB: db.DB, Dialect: db.dialect}
+	if _, err := store.Settle(context.Background(), symbolon.DefaultProject, "start_fresh"); err != nil {
 		t.Fatal(err)
 	}
 }

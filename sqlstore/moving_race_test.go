@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
 // TestMovedWhileOryAnswers has something happen to the holder of a value after Ory was
@@ -140,4 +142,52 @@ func TestSwapBesideErasures(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestLocksInOrder has the entry of the first of two people locked by another transaction.
+// A write for the second one, with a reading of the first, waits for it and holds no lock
+// of its own meanwhile. So two such writes never wait for each other.
+func TestLocksInOrder(t *testing.T) {
+	p := kindsOfColumn[0].create(t, open(t, sqlstore.Postgres))
+	w := p.settle(t, p.store(p.DB), "a b")
+	w.change("b a")
+	var readings []symbolon.Reading
+	for _, id := range w.ids {
+		ticket, err := w.store.Ticket(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		readings = append(readings, symbolon.Reading{Identity: w.ory.identity(id), Ticket: ticket})
+	}
+	lock := func(id symbolon.IdentityID) *sql.Tx {
+		tx, err := p.Begin()
+		if err == nil {
+			_, err = tx.Exec(`select 1 from symbolon.links where identity_id = $1 for update nowait`, string(id))
+		}
+		if err != nil {
+			t.Fatalf("the entry of %s is locked: %v", id, err)
+		}
+		return tx
+	}
+	first := lock(w.ids[0])
+	done := make(chan error, 1)
+	go func() {
+		q := symbolon.Query{Project: w.ory.domain, Reading: readings[1], Others: readings[:1]}
+		_, err := w.store.Write(t.Context(), q, func(symbolon.Evidence) (symbolon.Plan, error) {
+			return symbolon.Plan{Action: symbolon.Update, User: w.users[1]}, nil
+		})
+		done <- err
+	}()
+	for began := time.Now(); p.count(t, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 0; {
+		if time.Since(began) > time.Minute {
+			t.Fatal("the write does not wait")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	_ = lock(w.ids[1]).Rollback()
+	_ = first.Rollback()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	w.want("afterwards", "b a", "")
 }

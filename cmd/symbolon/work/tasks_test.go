@@ -257,7 +257,7 @@ func TestSignUpsFasterThanOryAllows(t *testing.T) {
 		var b *bond
 		server, route := b.hookServer(t)
 		var printed bytes.Buffer
-		if err := (&hooks.Actions{URL: server.URL, Keys: hooks.DeriveKeys(secrets), WithoutReserve: true,
+		if err := (&hooks.Actions{URL: server.URL, Keys: hooks.DeriveKeys(secrets),
 			Columns: map[string]string{"email": "traits.email"}}).WriteKratos(&printed); err != nil {
 			t.Fatal(err)
 		}

@@ -30,7 +30,7 @@ func TestNetworksLimits(t *testing.T) {
 	onOne(t, func(t *testing.T, database string) {
 		p := newProcess(t)
 		p.set("SYMBOLON_DATABASE="+database, "SYMBOLON_LOG_LEVEL=info")
-		printed, err := p.command("actions", "print", "--for", "kratos.yml", "--without-reserve").Output()
+		printed, err := p.command("actions", "print", "--for", "kratos.yml").Output()
 		if err != nil {
 			t.Fatal(err)
 		}
