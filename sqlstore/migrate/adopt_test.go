@@ -289,7 +289,7 @@ func undoVersion4(t *testing.T, store *sqlstore.Store) {
 		}
 	}
 	links := column(t, store.DB, `select identity_id || ' ' || state || ' ' || reason || ' ' || coalesce(user_id, '') from `+table(store.Dialect, "links")+` order by 1`)
-	if want := []string{fmt.Sprintf("%s held recreated_identity ", identity(3)), fmt.Sprintf("%s linked  %s", identity(4), user(4)),
+	if want := []string{fmt.Sprintf("%s held adopt_ambiguous ", identity(1)), fmt.Sprintf("%s held recreated_identity ", identity(3)), fmt.Sprintf("%s linked  %s", identity(4), user(4)),
 		fmt.Sprintf("%s held voucher_void ", identity(5))}; !slices.Equal(links, want) {
 		t.Errorf("the ledger is %q, want %q", links, want)
 	}
