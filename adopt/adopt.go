@@ -25,7 +25,8 @@
 //
 // Memory: a plan keeps one small record for each user without a link, and one for each
 // identity for which it finds a user: about 300 bytes for a pair. Linked users cost
-// nothing, unless Options.Email has to compare every user's address.
+// nothing, unless Options.Email has to compare every user's address. With Options.Columns or
+// Options.EmailColumn it keeps a record of each identity that it does not bind, too.
 package adopt
 
 import (
@@ -149,6 +150,10 @@ type Options struct {
 	// Columns are further columns of the users table that may hold identity IDs. Plan only
 	// counts what they would name, in Counts.Places.
 	Columns []string
+
+	// EmailColumn is the column of the users table with e-mail addresses, or empty. Without
+	// Email, Plan only counts the equal addresses, in Counts.Mailed.
+	EmailColumn string
 
 	// Email also compares verified e-mail addresses. It needs a store that knows the
 	// columns.

@@ -26,9 +26,17 @@ type Counts struct {
 
 	// Places are the places outside of Options.By that name a user for identities that the
 	// plan does not bind, and the number of those identities. Undecided is the number of all
-	// identities at Ory that the plan does not bind and the ledger does not link.
+	// identities at Ory that the plan does not bind and the ledger does not link. Mailed is the
+	// number of those with the e-mail address of a free user; see Options.EmailColumn.
 	Places    map[symbolon.Proof]int `json:"places,omitempty"`
+	Mailed    int                    `json:"mailed,omitempty"`
 	Undecided int                    `json:"undecided"`
+
+	// New are the undecided identities that the ledger does not know. When the start is settled
+	// they get a new user at their next request. NotEligible are the undecided identities that
+	// Linker.When does not admit, so that they get none.
+	New         int `json:"new"`
+	NotEligible int `json:"not_eligible,omitempty"`
 }
 
 // Plan reads every user and every identity, writes nothing, and calls visit with every
@@ -41,12 +49,13 @@ func (a *Adopter) Plan(ctx context.Context, o Options, visit func(Line) error) (
 	if !a.Linker.Ory.HasAdmin() {
 		return Counts{}, fmt.Errorf("adopt: %w", symbolon.ErrNoAdmin)
 	}
-	p := &planner{Adopter: a, options: o, visit: visit, index: newIndex(), counts: Counts{Lines: map[Class]int{}}, undecided: map[symbolon.IdentityID]bool{}}
+	p := &planner{Adopter: a, options: o, visit: visit, index: newIndex(), counts: Counts{Lines: map[Class]int{}},
+		undecided: map[symbolon.IdentityID]bool{}, mail: map[address][]int{}}
 	var err error
 	if p.column, err = columnOf(o.By); err != nil {
 		return Counts{}, err
 	}
-	for _, step := range []func(context.Context) error{p.readUsers, p.readIdentities, p.decideOpen, p.tellRows, p.surveyColumns} {
+	for _, step := range []func(context.Context) error{p.readUsers, p.readIdentities, p.decideOpen, p.tellRows, p.surveyColumns, p.surveyEmail} {
 		if err := step(ctx); err != nil {
 			return p.counts, fmt.Errorf("adopt: %w", err)
 		}
@@ -76,6 +85,7 @@ type planner struct {
 	index     *index
 	counts    Counts
 	undecided map[symbolon.IdentityID]bool // identities that the plan does not bind; only with Options.Columns
+	mail      map[address][]int            // their addresses, and the number of each identity; only with Options.EmailColumn
 	open      []Line                       // lines that wait for the end, because another identity may name the same user
 
 	entries []symbolon.Entry // the page of the ledger that the listing has reached
@@ -186,7 +196,7 @@ func (p *planner) decideIdentity(ctx context.Context, id symbolon.Identity, entr
 		return nil
 	}
 	p.doubt(f, line, mailed)
-	p.survey(id)
+	p.survey(id, entry)
 	return p.emit(line)
 }
 

@@ -27,8 +27,9 @@ type adoptCmd struct {
 	Apply  string           `placeholder:"PLAN" help:"Carry out a plan."`
 	Undo   string           `placeholder:"RUN" help:"Undo the links that a run made."`
 
-	StartFresh bool   `help:"Everybody without a user gets a new one: also identities on hold, and those whose row is missing. With --dry-run: only count them."`
-	Why        string `placeholder:"TEXT" help:"With --start-fresh: a reason, which is kept permanently in the history."`
+	StartFresh bool   `help:"Settle the start: nobody who is at Ory has a row. From now on an identity that Symbolon does not know gets a new user. Identities on hold, and those whose row is missing, stay as they are. With --dry-run: only count."`
+	Renew      bool   `help:"With --start-fresh, for a database that was made anew: identities on hold, and those whose row is missing, get a new user at once. With --dry-run: only list them."`
+	Why        string `placeholder:"TEXT" help:"With --renew: a reason, which is kept permanently in the history."`
 
 	DespiteSessions bool `help:"With --undo: also undo the links of people who have a session from before the link, which the server has seen since or may have seen."`
 	JSON            bool `name:"json" help:"Print one JSON object per line."`
@@ -40,7 +41,7 @@ func (adoptCmd) Help() string {
 	symbolon adopt --by external_id --plan plan.csv     # write the plan, and read it
 	symbolon adopt --apply plan.csv                     # each line is checked again first
 	symbolon adopt --undo 5f0c2a9be417                  # except for people who have used the link since
-	symbolon adopt --start-fresh --dry-run              # nobody has a user from before: who would get a new one
+	symbolon adopt --start-fresh --dry-run              # nobody has a user from before: how many would get a new one
 
 If your table has rows without an identity when Symbolon starts, identities that are older get no new user until --apply or --start-fresh. The plan counts what places outside of --by would name.
 
@@ -55,9 +56,11 @@ func (c adoptCmd) Run(a *cli.App) error {
 	if err != nil {
 		return err
 	}
-	return system.UseAdmin(a, "adopt compares all identities, which needs Ory's admin API", func(s *system.System) error {
-		return c.adopt(a, s, options)
-	})
+	work := func(s *system.System) error { return c.adopt(a, s, options) }
+	if c.StartFresh && !c.Renew { // a settled start needs nothing from Ory
+		return system.Use(a, work)
+	}
+	return system.UseAdmin(a, "adopt compares all identities, which needs Ory's admin API", work)
 }
 
 func (c adoptCmd) adopt(a *cli.App, s *system.System, options adopt.Options) (err error) {
@@ -77,7 +80,7 @@ func (c adoptCmd) adopt(a *cli.App, s *system.System, options adopt.Options) (er
 			}
 		}
 	}
-	options.Email = s.Config.Adopt.VerifiedEmail
+	options.Email, options.EmailColumn = s.Config.Adopt.VerifiedEmail, s.Config.EmailColumn()
 	p := a.NewProgress()
 	options.Progress = adoptProgress(p)
 	run := &adopt.Adopter{Linker: s.Linker, Ledger: s.Store, Users: s.Store, Sessions: s.Ory.Sessions, Seen: (&sqlstore.Replicas{Store: s.Store}).SeenSessions,
@@ -86,11 +89,11 @@ func (c adoptCmd) adopt(a *cli.App, s *system.System, options adopt.Options) (er
 		}}
 	switch {
 	case c.Apply != "":
-		err = c.apply(a, run, options, p)
+		err = c.apply(a, s, run, options, p)
 	case c.Undo != "":
 		err = c.undo(a, run, options, p)
 	case c.StartFresh:
-		err = c.startFresh(a, run, options, p)
+		err = c.startFresh(a, s, run, options, p)
 	default:
 		if options.Columns, err = s.IdentityColumns(a.Ctx); err == nil {
 			err = c.look(a, s, run, options, p)
@@ -109,10 +112,13 @@ func (c adoptCmd) options() (o adopt.Options, err error) {
 		return o, cli.Usage(errors.New("--apply, --undo and --plan (or --dry-run) cannot be combined"))
 	}
 	if c.StartFresh && (len(c.Plan) > 0 || applies || undoes || len(c.By) > 0) {
-		return o, cli.Usage(errors.New("--start-fresh can be combined with --dry-run, --why and --json only"))
+		return o, cli.Usage(errors.New("--start-fresh can be combined with --renew, --dry-run, --why and --json only"))
 	}
-	if c.Why != "" && !c.StartFresh {
-		return o, cli.Usage(errors.New("--why has no effect without --start-fresh"))
+	if c.Renew && !c.StartFresh {
+		return o, cli.Usage(errors.New("--renew has no effect without --start-fresh"))
+	}
+	if c.Why != "" && !c.Renew {
+		return o, cli.Usage(errors.New("--why has no effect without --renew"))
 	}
 	if err := link.CheckWhy(c.Why); err != nil {
 		return o, cli.Usage(err)
@@ -201,14 +207,15 @@ func (c adoptCmd) printCounts(out io.Writer, counts adopt.Counts, run string) er
 		fmt.Fprintf(&b, ", by run %s", run)
 	}
 	b.WriteString("\n")
-	for _, by := range places(counts) {
-		fmt.Fprintf(&b, "not used: %d of %d by %s\n", counts.Places[by], counts.Undecided, by)
+	if counts.NotEligible > 0 {
+		fmt.Fprintf(&b, "not eligible: %d of %d, because users.when does not admit them; they get no new user\n", counts.NotEligible, counts.Undecided)
 	}
+	writeUnused(&b, counts)
 	_, err := io.WriteString(out, b.String())
 	return err
 }
 
-func (c adoptCmd) apply(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.Progress) error {
+func (c adoptCmd) apply(a *cli.App, s *system.System, run *adopt.Adopter, o adopt.Options, p *cli.Progress) error {
 	f, err := os.Open(c.Apply)
 	if err != nil {
 		return cli.Usage(fmt.Errorf("read the plan: %w", err))
@@ -225,7 +232,27 @@ func (c adoptCmd) apply(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.
 	}
 	report, err := run.Apply(a.Ctx, lines, o)
 	p.End()
-	return c.conclude(a.Out, report, "bound", err)
+	if err := c.conclude(a.Out, report, "bound", err); err != nil || c.JSON {
+		return err
+	}
+	if !slices.ContainsFunc(lines, func(l adopt.Line) bool { return l.Do == adopt.Bind }) {
+		return c.printNothing(a, s)
+	}
+	return nil
+}
+
+// printNothing says what a plan without a line to bind means.
+func (c adoptCmd) printNothing(a *cli.App, s *system.System) error {
+	settled, err := isSettled(a, s)
+	if err != nil {
+		return err
+	}
+	text := "the plan has no line to bind, so nothing was changed\nnext: symbolon serve\n"
+	if !settled {
+		text = "the plan has no line to bind, so nothing was changed: the start stays unsettled, and ambiguous identities were not put on hold\nnext: symbolon adopt\n"
+	}
+	_, err = io.WriteString(a.Out, text)
+	return err
 }
 
 func (c adoptCmd) undo(a *cli.App, run *adopt.Adopter, o adopt.Options, p *cli.Progress) error {

@@ -108,6 +108,67 @@ func TestAdopt(t *testing.T) {
 	c.step(t, 2, []string{"SYMBOLON_ORY_ADMIN_URL"}, "voucher", "3")
 }
 
+// TestAdoptNamesTheEmailAddress checks that nobody is sent to --start-fresh while equal addresses
+// name users, and that a plan without a line to bind says what stays.
+func TestAdoptNamesTheEmailAddress(t *testing.T) {
+	c := adoption(t)
+	if _, err := c.DB.Exec(`delete from symbolon_starts`); err != nil {
+		t.Fatal(err)
+	}
+	for n, email := range []string{"one@example.org", "two@example.org"} {
+		id, _ := c.ory.Add(n + 1)
+		c.ory.Set(id, "verifiable_addresses", []any{map[string]any{"value": email, "via": "email", "verified": true}})
+		c.ory.Set(id, "external_id", map[int]string{0: "1", 1: "none"}[n])
+	}
+	const setting = "next: set adopt.verified_email and adopt.verified_column, then symbolon adopt"
+	c.step(t, 0, []string{"not used: 2 of 2 by e-mail; set adopt.verified_email and adopt.verified_column\n", setting + " --plan plan.csv\n"}, "adopt", "--plan", "none.csv")
+	c.step(t, 0, []string{"not used: 2 of 2 by e-mail", "nothing was changed\n2 identities that Symbolon does not know yet would get a new user", setting}, "adopt", "--start-fresh", "--dry-run")
+	c.step(t, 0, []string{"0 bound", "the start stays unsettled", "next: symbolon adopt\n"}, "adopt", "--apply", "none.csv")
+	c.step(t, 0, []string{"1 to be bound", "1 of 1 by e-mail", "next: read the plan"}, "adopt", "--by", "external_id", "--plan", "one.csv")
+}
+
+// TestStartFresh checks that the plain flag settles the start, without Ory's admin API, and
+// leaves a person whose row was deleted alone. --renew gives the person a new user.
+func TestStartFresh(t *testing.T) {
+	c := adoption(t)
+	id, _ := c.ory.Add(1)
+	c.step(t, 0, nil, "bind", id, "1")
+	if _, err := c.DB.Exec(`delete from symbolon_starts`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.DB.Exec(`delete from accounts where id = 1`); err != nil {
+		t.Fatal(err)
+	}
+	users := func() (n int) {
+		t.Helper()
+		if err := c.DB.QueryRow(`select count(*) from accounts`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	c.step(t, 2, []string{"without --start-fresh"}, "adopt", "--renew")
+	c.step(t, 2, []string{"without --renew"}, "adopt", "--start-fresh", "--why", "x")
+	admin := c.env["SYMBOLON_ORY_ADMIN_URL"]
+	delete(c.env, "SYMBOLON_ORY_ADMIN_URL")
+	c.step(t, 0, []string{"nothing was changed", "not known without ory.admin_url", "next: symbolon adopt --start-fresh\n"}, "adopt", "--start-fresh", "--dry-run")
+	c.step(t, 0, []string{"the start is settled", "next: symbolon serve\n"}, "adopt", "--start-fresh")
+	c.step(t, 2, []string{"SYMBOLON_ORY_ADMIN_URL"}, "adopt", "--start-fresh", "--renew")
+	c.env["SYMBOLON_ORY_ADMIN_URL"] = admin
+	c.step(t, 0, []string{`"settled":true`}, "adopt", "--start-fresh", "--json")
+	var settled int
+	if err := c.DB.QueryRow(`select count(*) from symbolon_starts where settled_at is not null`).Scan(&settled); err != nil || settled != 1 || users() != 2 {
+		t.Errorf("after --start-fresh: %d users, %d settled starts, %v", users(), settled, err)
+	}
+	c.step(t, 0, []string{"a new user for identity " + id + ": user_gone, user 1\n", "1 identities would get a new user at once", "next: symbolon adopt --start-fresh --renew\n"}, "adopt", "--start-fresh", "--renew", "--dry-run")
+	if n := users(); n != 2 {
+		t.Errorf("%d users after the dry run", n)
+	}
+	c.step(t, 0, []string{"1 got a new user\n"}, "adopt", "--start-fresh", "--renew", "--why", "the database was made anew")
+	if n := users(); n != 3 {
+		t.Errorf("%d users after --renew", n)
+	}
+}
+
 func TestVoucher(t *testing.T) {
 	c := adoption(t)
 	text := c.step(t, 0, nil, "voucher", "3", "--json")
