@@ -27,6 +27,7 @@ type ledger struct {
 	links    map[symbolon.IdentityID]symbolon.Link
 	readings []symbolon.Reading
 	down     bool
+	denied   string // the code of the condition that every user's row meets; empty: none
 }
 
 func (l *ledger) NewID() symbolon.NewID { return l.newID }
@@ -51,7 +52,7 @@ func (l *ledger) Write(_ context.Context, q symbolon.Query, decide func(symbolon
 	l.readings = append(l.readings, q.Reading)
 	var e symbolon.Evidence
 	if link, ok := l.links[q.Reading.Identity.ID]; ok {
-		e.Link, e.User = &link, &symbolon.Row{ID: link.User, Identity: link.Identity}
+		e.Link, e.User = &link, &symbolon.Row{ID: link.User, Identity: link.Identity, Denied: l.denied}
 	}
 	plan, err := decide(e)
 	if err != nil {

@@ -34,8 +34,8 @@ func (h *Handler) link(w http.ResponseWriter, r *http.Request) {
 	body := symbolon.Reading{Identity: identity, Source: symbolon.FromLinkHook}
 	if !h.Linker.Ory.HasAdmin() {
 		_, err = h.Linker.Link(ctx, body)
-	} else if err = h.reread(ctx, identity.ID, symbolon.FromLinkHook); err == nil && len(identity.Transient) > 0 {
-		_, err = h.Linker.Link(ctx, body) // the sign-up form is in the body only
+	} else if err = h.reread(ctx, identity.ID, symbolon.FromLinkHook); (err == nil || errors.Is(err, symbolon.ErrDenied)) && len(identity.Transient) > 0 {
+		_, err = h.Linker.Link(ctx, body) // the sign-up form is in the body only, and a denied row is written, too
 	} else if (errors.Is(err, symbolon.ErrRateLimited) || len(identity.Transient) > 0 && errors.Is(err, symbolon.ErrUnavailable)) && h.Queue != nil {
 		// The person does not wait for the reading; a job of the queue reads the identity
 		// later. If the body proves the user, the user is made now.

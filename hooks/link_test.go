@@ -152,6 +152,25 @@ func TestLinkOutcomes(t *testing.T) {
 	}
 }
 
+// TestLinkWritesTheFormOfADeniedUser checks that the values of the sign-up form go on to the
+// store if the application denies the user. Only the body of this hook has them.
+func TestLinkWritesTheFormOfADeniedUser(t *testing.T) {
+	for _, denied := range []string{"", "user_pending"} {
+		h, store := newHandler(&admin{identities: map[symbolon.IdentityID]symbolon.Identity{ann: {ID: ann, State: symbolon.Active}}})
+		store.denied = denied
+		store.links[ann] = symbolon.Link{Identity: ann, User: "u1", State: symbolon.Linked}
+		var outcome string
+		h.Observe = func(_, o string) { outcome = o }
+		body := fmt.Sprintf(`{"identity_id":%q,"columns":{"transient_payload.ref":"friend-7"}}`, ann)
+		if w := post(serve(h), "/hooks/link", DeriveKeys(testSecrets).Link[0], body); w.Code != 200 || (outcome == Denied) != (denied != "") {
+			t.Errorf("denied %q: status %d, outcome %s", denied, w.Code, outcome)
+		}
+		if last := store.readings[len(store.readings)-1]; string(last.Identity.Transient) != `{"ref":"friend-7"}` || last.Ticket != 0 {
+			t.Errorf("denied %q: the store got the form %q with the ticket %d", denied, last.Identity.Transient, last.Ticket)
+		}
+	}
+}
+
 func TestSyncOutcomes(t *testing.T) {
 	key, body := DeriveKeys(testSecrets).Sync[0], fmt.Sprintf(`{"identity_id":%q}`, ann)
 	h, store := newHandler(&admin{})

@@ -172,6 +172,7 @@ func (l *Linker) ask(ctx context.Context, r symbolon.Reading, q decide.Question,
 		}
 		return r, err // it names the identity
 	}
+	identity.Transient = r.Identity.Transient // only the link hook's body has the sign-up form
 	r.Identity, r.Admin = identity, true
 	if q.Gone == "" {
 		return r, nil

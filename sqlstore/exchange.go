@@ -321,7 +321,11 @@ func (w *writer) finishExchange(ctx context.Context) error {
 			continue
 		}
 		cells := m.shape.paths(m.q.Reading.Identity)
-		if err := m.updated(ctx, cells, append(m.left, m.judge(m.pending)...)); err != nil {
+		left, err := m.touch(ctx)
+		if err != nil {
+			return err
+		}
+		if err := m.updated(ctx, cells, append(m.left, append(left, m.judge(m.pending)...)...)); err != nil {
 			return err
 		}
 		if err := m.record(ctx); err != nil && !errors.Is(err, errNothing) {

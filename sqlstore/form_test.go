@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -70,4 +71,27 @@ func TestSignUpForm(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSignUpFormOfADeniedUser has a table that denies every new row, as one for accounts that wait
+// for an approval. The row gets the values of the form, and the person stays denied.
+func TestSignUpFormOfADeniedUser(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		p := create(t, db, "pending boolean not null default true, ref text", map[string]string{"ref": "transient_payload.ref"})
+		p.users.Deny = map[string]string{"user_pending": "pending"}
+		store := p.store(p.DB)
+		l, id := linkerOf(store), identityWith(`{}`)
+		for _, r := range []symbolon.Reading{{Ticket: next(t, store)}, {Source: symbolon.FromLinkHook}} {
+			r.Identity = id
+			if r.Ticket == 0 {
+				r.Identity.Transient = json.RawMessage(`{"ref":"friend-7"}`)
+			}
+			if _, err := l.Link(t.Context(), r); !errors.Is(err, symbolon.ErrDenied) {
+				t.Fatalf("got %v", err)
+			}
+		}
+		if n := p.count(t, p.sql(`select count(*) from {users} where ref = 'friend-7'`)); n != 1 {
+			t.Errorf("%d rows have the value of the form", n)
+		}
+	})
 }

@@ -106,6 +106,15 @@ func (m *member) begin(ctx context.Context) (fresh bool, err error) {
 	return true, err
 }
 
+// touch writes the time of the last write, if something else was written to the row.
+func (m *member) touch(ctx context.Context) ([]leftOut, error) {
+	if !m.wrote {
+		return nil, nil
+	}
+	left, taken, err := m.setEach(ctx, m.user, m.shape.touches(m.writer.now))
+	return append(left, m.judge(taken)...), err
+}
+
 // giveUp empties a column of the member's row. It returns false if that is not possible.
 func (m *member) giveUp(ctx context.Context, column string) (bool, error) {
 	c, can := m.released(column)

@@ -412,3 +412,27 @@ func TestMovingAddresses(t *testing.T) {
 		}
 	})
 }
+
+// TestMovedRowsAreTouched has two people swap their addresses, and only one hook arrives. Each of
+// the two rows gets the time of the write, and no other row does.
+func TestMovedRowsAreTouched(t *testing.T) {
+	onEachColumn(t, kindsOfColumn, func(t *testing.T, k kindOfColumn, p *people) {
+		if !k.exchanges() {
+			t.Skip("the rows cannot exchange their addresses")
+		}
+		p.must(t, p.sql(`alter table {users} add column changed_at timestamp`))
+		p.users.Columns["changed_at"] = "updated_at"
+		w := p.settle(t, p.store(p.DB), "a b c")
+		p.must(t, p.sql(`update {users} set changed_at = '2020-01-02 03:04:05'`))
+		w.change("b a c")
+		w.news(0)
+		w.want("after the news", "b a c", "")
+		for i, want := range []int{0, 0, 1} {
+			if n := p.count(t, p.sql(`select count(*) from {users} where changed_at < '2021-01-01' and cast(id as text) = '`+string(w.users[i])+`'`)); n != want {
+				t.Errorf("person %d: %d rows have the old time, want %d", i, n, want)
+			}
+		}
+		w.pass()
+		w.want("after a pass", "b a c", "")
+	})
+}
