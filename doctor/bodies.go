@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/link"
 )
 
 // keysOf returns the keys that a route accepts, the current one first.
@@ -117,9 +118,10 @@ func (d *Doctor) checkLinkBody(_ context.Context) Result {
 
 // checkBody compares the Jsonnet of each hook of a route with the Jsonnet that Symbolon
 // prints. The doctor does not run Jsonnet. If the two differ, it is a fault only if the hook's
-// Jsonnet lacks the word in the parameter must.
+// Jsonnet lacks the word in the parameter must, or was printed before users.when was changed.
 func (d *Doctor) checkBody(route, must, breaks string) Result {
-	var lacks, differs, unread []string
+	former := strings.TrimSpace(d.withoutOrWithWhen().Body(route))
+	var lacks, old, differs, unread []string
 	for _, p := range d.placed() {
 		if p.Route != route {
 			continue
@@ -129,6 +131,8 @@ func (d *Doctor) checkBody(route, must, breaks string) Result {
 		case why != "":
 			unread = append(unread, p.where()+": "+why)
 		case strings.TrimSpace(body) == strings.TrimSpace(d.Actions.Body(route)):
+		case strings.TrimSpace(body) == former:
+			old = append(old, p.where())
 		case !strings.Contains(comments.ReplaceAllString(body, ""), must):
 			lacks = append(lacks, p.where())
 		default:
@@ -138,6 +142,8 @@ func (d *Doctor) checkBody(route, must, breaks string) Result {
 	switch {
 	case len(lacks) > 0:
 		return problem("the body of %s does not send %s, in %s", route, must, strings.Join(lacks, ", ")).breaks("%s", breaks).fix("%s", printAgain)
+	case len(old) > 0:
+		return d.oldBody(route, old)
 	case len(differs) > 0:
 		return unknown("print it again, because the columns may have changed: "+printAgain+"; or test it with --live",
 			"the body of %s differs from the printed one, in %s; the doctor does not run Jsonnet", route, strings.Join(differs, ", "))
@@ -145,6 +151,24 @@ func (d *Doctor) checkBody(route, must, breaks string) Result {
 		return unknown("run the doctor on Kratos' machine, or test it with --live", "the body of %s cannot be read here: %s", route, strings.Join(unread, "; "))
 	}
 	return d.all(route, "sends the printed body")
+}
+
+// withoutOrWithWhen returns the Actions without users.when if it is set, and with it if it is not.
+func (d *Doctor) withoutOrWithWhen() hooks.Actions {
+	a := d.Actions
+	a.When = link.When{Verified: !a.When.Chooses()}
+	return a
+}
+
+// oldBody says what a body costs that was printed before users.when was set or removed.
+func (d *Doctor) oldBody(route string, at []string) Result {
+	if !d.Actions.When.Chooses() {
+		return problem("the body of %s was printed for users.when, which is not set, in %s", route, strings.Join(at, ", ")).
+			breaks("nothing yet; Kratos sends values that Symbolon does not need").fix("%s", printAgain)
+	}
+	lost := map[string]string{"reserve": "it may reserve no ID for identities that get a user", "link": "people get their user at their first request only"}[route]
+	return problem("the body of %s was printed before users.when was set, in %s", route, strings.Join(at, ", ")).
+		breaks("Symbolon does not receive schema_id and verified, by which users.when decides, so that %s", lost).fix("%s", printAgain)
 }
 
 var comments = regexp.MustCompile(`(?s)/\*.*?\*/|//[^\n]*|#[^\n]*`)

@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -14,9 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/doctor"
 	"github.com/symbolon-id/symbolon/hooks"
+	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/ory"
 	"github.com/symbolon-id/symbolon/sqlstore"
 )
@@ -217,11 +221,44 @@ func testFile(t *testing.T, w *installation) {
 			}
 		})
 	}
+	t.Run("bodies with and without users.when", func(t *testing.T) { testWhenBodies(t, w) })
 	t.Run("reserve left out on purpose", func(t *testing.T) {
 		d := w.doctor()
 		d.Kratos, d.Actions.WithoutReserve = w.file(func(s map[string]any) { drop(s, "password", "reserve") }), true
 		expect(t, examine(t, d), map[string]doctor.Verdict{"hooks.reserve_missing": doctor.Skipped})
 	})
+}
+
+// testWhenBodies checks that the doctor accepts the bodies that are printed with the same
+// users.when, and that it refuses those that were printed before a change.
+func testWhenBodies(t *testing.T, w *installation) {
+	for _, rule := range []link.When{{}, {Verified: true}, {SchemaIDs: []string{"default"}}} {
+		for _, printed := range []link.When{{}, {Verified: true}} {
+			d, actions := w.doctor(), w.actions()
+			d.Actions.When, actions.When = rule, printed
+			var text bytes.Buffer
+			if err := actions.WriteKratos(&text); err != nil {
+				t.Fatal(err)
+			}
+			var overlay map[string]any
+			if err := yaml.Unmarshal(text.Bytes(), &overlay); err != nil {
+				t.Fatal(err)
+			}
+			d.Kratos = w.file(func(s map[string]any) {
+				s["flows"].(map[string]any)["registration"].(map[string]any)["after"] = after(overlay["selfservice"].(map[string]any))
+			})
+			want := doctor.OK
+			if rule.Chooses() != printed.Chooses() {
+				want = doctor.Problem
+			}
+			got := examine(t, d)
+			for _, check := range []string{"hooks.reserve_body", "hooks.link_body"} {
+				if r := got[check]; r.Verdict != want || want == doctor.Problem && !strings.Contains(r.Fix, "actions print") {
+					t.Errorf("when %+v, printed %+v: %+v", rule, printed, r)
+				}
+			}
+		}
+	}
 }
 
 // beyondOry lists the checks that are unknown if the public URL does not answer.

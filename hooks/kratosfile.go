@@ -180,7 +180,7 @@ func (h Hook) Before() bool { return h.Name == "web_hook" && (h.Parse || h.Inter
 func (a Actions) Body(route string) string {
 	switch route {
 	case "reserve":
-		return reserveBody
+		return a.reserveBody()
 	case "link":
 		return a.linkBody()
 	}

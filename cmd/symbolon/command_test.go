@@ -83,6 +83,33 @@ func TestShowSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+// TestShowOfNobody asks for identities that Symbolon does not know. Only Ory can say what
+// they lack.
+func TestShowOfNobody(t *testing.T) {
+	c := installCommands(t, nil)
+	id, _ := c.ory.Add(1)
+	c.env["SYMBOLON_USERS_WHEN_VERIFIED"] = "true"
+	const absent = "1d000000-0000-4000-8000-000000000099"
+	says := func(id string, parts ...string) {
+		t.Helper()
+		code, _, errs := runIn(t, c.env, "show", id)
+		for _, part := range parts {
+			if code != 1 || !strings.Contains(errs, part) {
+				t.Errorf("show %s: exit %d, lacks %q:\n%s", id, code, part, errs)
+			}
+		}
+	}
+	says(id, "the identity "+id+" is at Ory, and has no user", "users.when: Ory has verified none of its addresses", "403 not_eligible")
+	says(absent, "no identity and no user has the ID "+absent, "Ory has no such identity either")
+	c.ory.SetDown(true)
+	says(id, "the database has no identity", "Ory does not answer")
+	c.ory.SetDown(false)
+	delete(c.env, "SYMBOLON_USERS_WHEN_VERIFIED")
+	says(id, "has no user", "it gets one at its first request or hook")
+	delete(c.env, "SYMBOLON_ORY_ADMIN_URL")
+	says(id, "no identity and no user has the ID "+id, "Symbolon knows an identity after its first request or hook")
+}
+
 // TestShowReserved shows an identity that has no user, and whose back-reference is an ID.
 func TestShowReserved(t *testing.T) {
 	c := installCommands(t, nil)

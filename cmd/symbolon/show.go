@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,8 +38,7 @@ func (c showCmd) Run(a *cli.App) error {
 func (c showCmd) show(a *cli.App, s *system.System) error {
 	p, err := system.Lookup(a.Ctx, s.Linker, s.Erasures(), s.Config.BackReferenceKey(), c.ID)
 	if errors.Is(err, symbolon.ErrNotFound) {
-		return cli.Hint(fmt.Errorf("no identity and no user has the ID %s", cli.Plain(cli.Clip(c.ID, 64))),
-			"Symbolon knows an identity after its first request or hook; ory.project is %q", s.Config.Ory.Project)
+		return c.notFound(a.Ctx, s)
 	}
 	if err != nil {
 		return err
@@ -49,6 +49,29 @@ func (c showCmd) show(a *cli.App, s *system.System) error {
 		return e.Encode(p)
 	}
 	return printPerson(a.Out, p)
+}
+
+// notFound says why the database knows nobody with the ID. Ory may know an identity that has no
+// user.
+func (c showCmd) notFound(ctx context.Context, s *system.System) error {
+	id := cli.Plain(cli.Clip(c.ID, 64))
+	unknown := fmt.Errorf("no identity and no user has the ID %s", id)
+	hint := "Symbolon knows an identity after its first request or hook"
+	if name, err := symbolon.ParseIdentityID(c.ID); err == nil {
+		switch identity, err := s.Linker.Ory.Identity(ctx, name); {
+		case err == nil:
+			unknown = fmt.Errorf("the identity %s is at Ory, and has no user", id)
+			if why := s.Linker.When.Refuses(identity); why != "" {
+				return cli.Hint(unknown, "it gets none because of users.when: %s; its requests get 403 not_eligible (docs/deny.md)", why)
+			}
+			hint = "it gets one at its first request or hook"
+		case errors.Is(err, symbolon.ErrNotFound):
+			hint = "Ory has no such identity either"
+		case !errors.Is(err, symbolon.ErrNoAdmin):
+			unknown, hint = fmt.Errorf("the database has no identity and no user with the ID %s", id), "Ory does not answer, or its answer cannot be read; try again"
+		}
+	}
+	return cli.Hint(unknown, "%s; ory.project is %q", hint, s.Config.Ory.Project)
 }
 
 // printPerson prints the current state first, and the history last.

@@ -200,7 +200,8 @@ func (c *Config) checkUsers(r *report) {
 	if u.NewID.Template() {
 		r.faultIn("users.new_id", mint.CheckTemplate(string(u.NewID)))
 	} else {
-		checkOneOf(r, "users.new_id", u.NewID, newIDs)
+		r.faultIf(!slices.Contains(newIDs, u.NewID), "users.new_id",
+			"it must be one of uuidv7, database, identity, or a template with one of {ulid}, {uuidv4}, {uuidv7} and {nanoid}, such as usr_{ulid}")
 	}
 	if p := u.Placeholder; p != "" {
 		r.rules(

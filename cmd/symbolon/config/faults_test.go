@@ -175,6 +175,7 @@ func TestConfigFaults(t *testing.T) {
 		{"identity", good + "users: {identity: 1a}\n", "users.identity", "letters"},
 		{"id and identity in one", good + "users: {id: a, identity: a}\n", "users.identity", "only if users.new_id is identity"},
 		{"new_id", good + "users: {new_id: random}\n", "users.new_id", "one of uuidv7, database, identity"},
+		{"the beginning of a template", good + "users: {new_id: usr_}\n", "users.new_id", "or a template with one of {ulid}, {uuidv4}, {uuidv7} and {nanoid}, such as usr_{ulid}"},
 		{"on_user_deleted", good + "users: {on_user_deleted: erase}\n", "users.on_user_deleted", "one of deny, recreate"},
 		{"a template without a word", good + "users: {new_id: \"usr_{ulid\"}\n", "users.new_id", "a template is letters"},
 		{"a template with an unknown word", good + "users: {new_id: \"usr_{cuid}\"}\n", "users.new_id", "none of {ulid}"},

@@ -123,9 +123,6 @@ func (p *plan) describe() error {
 			return err
 		}
 		p.propose(table)
-		if len(u.Deny) == 0 {
-			p.denies = maybeDenies(table)
-		}
 		if _, exists := table.Column(u.Identity); !exists && !p.given("users.identity") {
 			p.maybe = maybeIdentities(table)
 		}

@@ -28,3 +28,11 @@ func maybeDenies(t sqlstore.Table) (out []string) {
 	}
 	return out
 }
+
+// denyInactive is the condition for a column that says who is active. A null says that of nobody.
+func denyInactive(c sqlstore.Column) string {
+	if c.NotNull {
+		return "user_inactive: not " + c.Name
+	}
+	return "user_inactive: " + c.Name + " is not true"
+}

@@ -20,7 +20,8 @@ var (
 	activeWords   = []string{"active", "is_active", "enabled", "is_enabled"}
 )
 
-// propose sets those configuration keys of the users table that the operator has not given.
+// propose sets those configuration keys of the users table that the operator has not given, and
+// finds the conditions that users.deny probably should have.
 func (p *plan) propose(t sqlstore.Table) {
 	u := &p.config.Users
 	if !p.given("users.id") {
@@ -32,9 +33,50 @@ func (p *plan) propose(t sqlstore.Table) {
 	if !p.given("users.new_id") {
 		u.NewID = proposeNewID(t, u.ID)
 	}
+	denies := maybeDenies(t)
 	if u.Columns == nil {
 		u.Columns = proposeColumns(t, u.ID, u.Identity)
+		if p.state = stateColumn(u.Columns); p.state != "" && p.mayHaveRows(t) {
+			c, _ := t.Column(p.state)
+			keepState(u.Columns, c)
+			denies = append(denies, denyInactive(c))
+		} else {
+			p.state = ""
+		}
 	}
+	if len(u.Deny) == 0 {
+		p.denies = denies
+	}
+}
+
+// stateColumn returns the column that shows the identity's state, or "".
+func stateColumn(columns map[string]string) string {
+	for name, expression := range columns {
+		if expression == "active" {
+			return name
+		}
+	}
+	return ""
+}
+
+// keepState leaves the state of existing rows to the application. A constant fills only new rows.
+func keepState(columns map[string]string, c sqlstore.Column) {
+	delete(columns, c.Name)
+	if !c.Default && !c.Triggered {
+		columns[c.Name] = "true"
+	}
+}
+
+// mayHaveRows reports whether the table has rows, or cannot be read.
+func (p *plan) mayHaveRows(t sqlstore.Table) bool {
+	u := p.config.Users
+	if _, ok := t.Column(u.ID); !ok {
+		return true
+	}
+	store := &sqlstore.Store{DB: p.system.DB, Dialect: p.system.Store.Dialect,
+		Users: sqlstore.Users{Table: u.Table, ID: u.ID, Identity: u.Identity, NewID: u.NewID}}
+	rows, err := store.Sample(p.Ctx, u.ID)
+	return err != nil || len(rows) > 0
 }
 
 func proposeKey(t sqlstore.Table) string {

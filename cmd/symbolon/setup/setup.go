@@ -62,6 +62,7 @@ type plan struct {
 	todo, ran   []string       // SQL
 	maybe       []string       // columns that may hold the identity's ID; after survey, those with UUIDs
 	denies      []string       // conditions that users.deny probably should have
+	state       string         // the column that could show the identity's state, but has rows of yours
 	proven      bool           // a row was inserted and rolled back
 	unbound     int            // rows of your users table without an identity
 }
@@ -129,24 +130,31 @@ func (p *plan) print() error {
 	}
 	p.printSQL(&b)
 	p.printRows(&b)
-	fmt.Fprintf(&b, "\nnext:\n  %s serve%s\n", command, conf)
-	if isNetwork(p.config.Ory.PublicURL) {
-		fmt.Fprintf(&b, "  %s actions print --for network%s > hooks.sh\n  PROJECT=your-project sh hooks.sh\n", command, conf)
-	} else {
-		fmt.Fprintf(&b, "  kratos serve -c kratos.yml -c %s\n", shell(p.hooks))
-	}
-	live := " --live"
-	if p.config.Users.CreateURL != "" {
-		fmt.Fprintf(&b, "  %s actions print --for create_url%s > app.env\n", command, conf)
-		live = "" // --live could not delete the user that the application makes
-	}
-	fmt.Fprintf(&b, "  %s doctor%s%s\n", command, live, conf)
-	if p.unbound > 0 {
-		fmt.Fprintf(&b, "%s has %s without an identity: until they are adopted, people who are at Ory already get no new user, because it may be their second (docs/already-have-users.md):\n  %s adopt%s\n",
-			p.config.Users.Table, cli.Count(p.unbound, "row"), command, conf)
-	}
+	p.printNext(&b, command, conf)
 	_, err := io.WriteString(p.Out, b.String())
 	return err
+}
+
+// printNext lists the next commands in the order in which they work.
+func (p *plan) printNext(b *strings.Builder, command, conf string) {
+	b.WriteString("\nnext:\n")
+	admin := p.config.Ory.AdminURL != ""
+	if p.unbound > 0 && admin { // symbolon adopt reads Symbolon's tables, which serve would make too late
+		fmt.Fprintf(b, "  %s migrate%s\n  %s adopt%s\n", command, conf, command, conf)
+	}
+	fmt.Fprintf(b, "  %s serve%s\n", command, conf)
+	if isNetwork(p.config.Ory.PublicURL) {
+		fmt.Fprintf(b, "  %s actions print --for network%s > hooks.sh\n  PROJECT=your-project sh hooks.sh\n", command, conf)
+	} else {
+		fmt.Fprintf(b, "  kratos serve -c kratos.yml -c %s\n", shell(p.hooks))
+	}
+	live := ""
+	if p.config.Users.CreateURL != "" {
+		fmt.Fprintf(b, "  %s actions print --for create_url%s > app.env\n", command, conf)
+	} else if admin {
+		live = " --live" // it could not delete the user that an application makes, and it needs the admin API
+	}
+	fmt.Fprintf(b, "  %s doctor%s%s\n", command, live, conf)
 }
 
 // shell quotes a word for a POSIX shell, if necessary.
@@ -159,7 +167,8 @@ func shell(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// printRows names columns that may hold the identity's ID.
+// printRows says what the rows need: columns that may hold the identity's ID, columns that may
+// deny people, and an adoption.
 func (p *plan) printRows(b *strings.Builder) {
 	u := p.config.Users
 	for _, column := range p.maybe {
@@ -169,14 +178,28 @@ func (p *plan) printRows(b *strings.Builder) {
 		}
 		b.WriteString("\n")
 	}
+	if p.state != "" {
+		fmt.Fprintf(b, "%s has rows, so Symbolon does not write Ory's state into %s: it would let people in again whom your application has deactivated. If Ory is to decide, set users.columns in %s: %s: active\n",
+			u.Table, p.state, p.file, p.state)
+	}
 	if len(p.denies) > 0 {
 		fmt.Fprintf(b, "%s may say by itself that a person must not be let in. Symbolon reads that only if users.deny in %s says so: deny: {%s} (docs/deny.md)\n",
 			u.Table, p.file, strings.Join(p.denies, ", "))
 	}
+	if p.config.Ory.AdminURL == "" && !p.given("ory.admin_url") {
+		fmt.Fprintf(b, "%s has no ory.admin_url, because the public API is not on port 4433: without it symbolon adopt, reconcile and doctor --live do not work; run init again with --force --ory-admin-url URL\n", p.file)
+	}
+	if p.unbound > 0 {
+		fmt.Fprintf(b, "%s has %s without an identity: until they are adopted, people who are at Ory already get no new user, because it may be their second (docs/already-have-users.md)\n",
+			u.Table, cli.Count(p.unbound, "row"))
+	}
 }
 
 func (p *plan) printSQL(b *strings.Builder) {
-	table := p.config.Users.Table
+	table, first := p.config.Users.Table, "serve"
+	if p.unbound > 0 {
+		first = "adopt"
+	}
 	switch {
 	case p.config.Users.CreateURL != "":
 		b.WriteString("no SQL is needed: your application makes its users itself\n")
@@ -185,7 +208,7 @@ func (p *plan) printSQL(b *strings.Builder) {
 	case len(p.ran) > 0:
 		fmt.Fprintf(b, "this SQL was run on %s:\n", table)
 	case len(p.todo) > 0:
-		fmt.Fprintf(b, "run this SQL on %s before symbolon serve, statement by statement, outside of a transaction; or run init again with --apply --force:\n", table)
+		fmt.Fprintf(b, "run this SQL on %s before symbolon %s, statement by statement, outside of a transaction; or run init again with --apply --force:\n", table, first)
 	default:
 		fmt.Fprintf(b, "no SQL is needed: %s has its column and its unique index\n", table)
 	}

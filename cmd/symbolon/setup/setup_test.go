@@ -70,6 +70,17 @@ func TestInit(t *testing.T) {
 				}, says: []string{"unique index"}},
 			{name: "a row", ddl: []string{accountsOf(dsn, serial(dsn)), "insert into accounts (email, name) values ('a', 'a')"},
 				want: func(*config.Config) bool { return true }, says: []string{"accounts has 1 row without an identity: until they are adopted, people who are at Ory already get no new user"}},
+			{name: "rows, and a column by which the application deactivates", ddl: []string{accountsOf(dsn, serial(dsn)), "insert into accounts (email, name, active) values ('a', 'a', false)"},
+				want: func(c *config.Config) bool {
+					return c.Users.Columns["active"] == "" && c.Users.Columns["email"] == "traits.email" && c.Users.OnIdentityDeleted == "keep"
+				}, says: []string{"let people in again whom your application has deactivated", "set users.columns in symbolon.yaml: active: active\n", "deny: {user_inactive: not active} (docs/deny.md)"}},
+			{name: "rows, and such a column without a default", ddl: []string{strings.Replace(accountsOf(dsn, serial(dsn)), "active boolean not null default true", "is_active boolean", 1), "insert into accounts (email, name) values ('a', 'a')"},
+				want: func(c *config.Config) bool { return c.Users.Columns["is_active"] == "true" },
+				says: []string{"deny: {user_inactive: is_active is not true} (docs/deny.md)"}},
+			{name: "rows, and the admin API's port is not known", ddl: []string{accountsOf(dsn, serial(dsn)), "insert into accounts (email, name) values ('a', 'a')"},
+				args: []string{"--ory-public-url", "http://127.0.0.1:24433"}, want: func(c *config.Config) bool { return c.Ory.AdminURL == "" },
+				says:  []string{"symbolon.yaml has no ory.admin_url, because the public API is not on port 4433: without it symbolon adopt, reconcile and doctor --live do not work", " symbolon doctor\n"},
+				lacks: []string{"symbolon adopt\n", "doctor --live\n"}},
 			{name: "rows of which one has an identity", ddl: []string{accountsOf(dsn, serial(dsn)), "alter table accounts add column ory_id varchar(36)",
 				"insert into accounts (email, name, ory_id) values ('a', 'a', null), ('b', 'b', null), ('c', 'c', '1d000000-0000-4000-8000-000000000001')"},
 				want: func(c *config.Config) bool { return c.Users.Identity == "ory_id" }, says: []string{"accounts has 2 rows without an identity"}},
@@ -92,7 +103,12 @@ func TestInit(t *testing.T) {
 				if code != 0 {
 					t.Fatalf("exit %d\n%s%s", code, out, errs)
 				}
-				for _, part := range append(test.says, "\nnext:\n  SYMBOLON_SECRET=$(cat symbolon.secret) symbolon serve\n") {
+				const command = "  SYMBOLON_SECRET=$(cat symbolon.secret) symbolon "
+				next := "\nnext:\n"
+				if strings.Contains(out, "without an identity") && !strings.Contains(out, "has no ory.admin_url") {
+					next += command + "migrate\n" + command + "adopt\n"
+				}
+				for _, part := range append(test.says, next+command+"serve\n") {
 					if !strings.Contains(out, part) {
 						t.Errorf("init does not print %q:\n%s", part, out)
 					}
@@ -105,7 +121,7 @@ func TestInit(t *testing.T) {
 				if test.lacks == nil && !strings.Contains(strings.Join(test.ddl, ""), "insert") && strings.Contains(out, "without an identity") {
 					t.Errorf("init speaks of rows that do not exist:\n%s", out)
 				}
-				if lines := strings.Count(out, "\n"); lines > 14 || errs != "" {
+				if lines := strings.Count(out, "\n"); lines > 17 || errs != "" {
 					t.Errorf("%d lines, and %q", lines, errs)
 				}
 				if !strings.Contains(cmdtest.ReadFile(t, "symbolon-hooks.yml"), "/hooks/link") {
