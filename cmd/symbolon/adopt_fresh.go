@@ -103,13 +103,13 @@ func (c adoptCmd) foretell(b *strings.Builder, r freshReport, counts *adopt.Coun
 		for _, found := range r.Found {
 			n += found
 		}
-		fmt.Fprintf(b, "%d identities would get a new user at once\n", n)
+		fmt.Fprintf(b, "identities that would get a new user at once: %d\n", n)
 		command += " --renew"
 	}
 	if counts == nil {
 		b.WriteString("how many identities would get a new user at their next request is not known without ory.admin_url\n")
 	} else {
-		fmt.Fprintf(b, "%d identities that Symbolon does not know yet would get a new user at their next request\n", counts.New)
+		fmt.Fprintf(b, "identities that would get a new user at their next request, because Symbolon does not know them yet: %d\n", counts.New)
 		writeUnused(b, *counts)
 		if way := c.best(*counts); way.finds > 0 {
 			command = way.command("")

@@ -112,7 +112,7 @@ func TestAdopt(t *testing.T) {
 // name users, and that a plan without a line to bind says what stays.
 func TestAdoptNamesTheEmailAddress(t *testing.T) {
 	c := adoption(t)
-	if _, err := c.DB.Exec(`delete from symbolon_starts`); err != nil {
+	if _, err := c.DB.Exec(`delete from symbolon_starts where project <> ''`); err != nil {
 		t.Fatal(err)
 	}
 	for n, email := range []string{"one@example.org", "two@example.org"} {
@@ -122,7 +122,7 @@ func TestAdoptNamesTheEmailAddress(t *testing.T) {
 	}
 	const setting = "next: set adopt.verified_email and adopt.verified_column, then symbolon adopt"
 	c.step(t, 0, []string{"not used: 2 of 2 by e-mail; set adopt.verified_email and adopt.verified_column\n", setting + " --plan plan.csv\n"}, "adopt", "--plan", "none.csv")
-	c.step(t, 0, []string{"not used: 2 of 2 by e-mail", "nothing was changed\n2 identities that Symbolon does not know yet would get a new user", setting}, "adopt", "--start-fresh", "--dry-run")
+	c.step(t, 0, []string{"not used: 2 of 2 by e-mail", "nothing was changed\nidentities that would get a new user at their next request, because Symbolon does not know them yet: 2\n", setting}, "adopt", "--start-fresh", "--dry-run")
 	c.step(t, 0, []string{"0 bound", "the start stays unsettled", "next: symbolon adopt\n"}, "adopt", "--apply", "none.csv")
 	c.step(t, 0, []string{"1 to be bound", "1 of 1 by e-mail", "next: read the plan"}, "adopt", "--by", "external_id", "--plan", "one.csv")
 }
@@ -133,7 +133,7 @@ func TestStartFresh(t *testing.T) {
 	c := adoption(t)
 	id, _ := c.ory.Add(1)
 	c.step(t, 0, nil, "bind", id, "1")
-	if _, err := c.DB.Exec(`delete from symbolon_starts`); err != nil {
+	if _, err := c.DB.Exec(`delete from symbolon_starts where project <> ''`); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.DB.Exec(`delete from accounts where id = 1`); err != nil {
@@ -159,7 +159,7 @@ func TestStartFresh(t *testing.T) {
 	if err := c.DB.QueryRow(`select count(*) from symbolon_starts where settled_at is not null`).Scan(&settled); err != nil || settled != 1 || users() != 2 {
 		t.Errorf("after --start-fresh: %d users, %d settled starts, %v", users(), settled, err)
 	}
-	c.step(t, 0, []string{"a new user for identity " + id + ": user_gone, user 1\n", "1 identities would get a new user at once", "next: symbolon adopt --start-fresh --renew\n"}, "adopt", "--start-fresh", "--renew", "--dry-run")
+	c.step(t, 0, []string{"a new user for identity " + id + ": user_gone, user 1\n", "identities that would get a new user at once: 1\n", "next: symbolon adopt --start-fresh --renew\n"}, "adopt", "--start-fresh", "--renew", "--dry-run")
 	if n := users(); n != 2 {
 		t.Errorf("%d users after the dry run", n)
 	}
