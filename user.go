@@ -51,6 +51,10 @@ type Row struct {
 	// none. A denied row exists like any other. It is not set in the rows of an [Entry] and
 	// of an adoption.
 	Denied string
+
+	// Unjudged is the column whose value no condition can judge, so that the person is neither
+	// denied nor let in; empty: none. It is set only in a [Record] and in [Claimed].
+	Unjudged string
 }
 
 // Owner is the identity that has this user. If the row's identity column is null, the

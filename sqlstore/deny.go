@@ -23,8 +23,12 @@ import (
 // Denies reports whether the application may deny users by Users.Deny.
 func (s *Store) Denies() bool { return len(s.Users.Deny) > 0 }
 
-// denial is the code of a condition that a row meets. Empty: it meets none.
-type denial string
+// denial says what the conditions say about a row.
+type denial struct {
+	code  string // of the condition that the row meets; empty: none
+	odd   string // the column whose value cannot be judged; empty: none
+	shown bool   // the row is only shown, so that a value that cannot be judged is no error
+}
 
 // unreadable marks the name of a column whose value cannot be judged.
 const unreadable = "!"
@@ -41,10 +45,14 @@ func (d *denial) Scan(src any) error {
 	default:
 		return fmt.Errorf("%T is not the code of a condition", src)
 	}
-	if column, odd := strings.CutPrefix(text, unreadable); odd {
-		return fmt.Errorf("users.deny: column %s holds a value of another type than its condition needs", column)
+	d.code, d.odd = text, ""
+	column, odd := strings.CutPrefix(text, unreadable)
+	if !odd {
+		return nil
 	}
-	*d = denial(text)
+	if d.code, d.odd = "", column; !d.shown {
+		return fmt.Errorf("users.deny: column %s of the row holds a value of another type than its condition needs, so nobody knows whether the person is denied: correct the value", column)
+	}
 	return nil
 }
 
@@ -155,6 +163,28 @@ func (s *Store) probeDeny(ctx context.Context) ([]error, error) {
 	case gone(err) || broken(err) || s.Dialect.outage(err):
 		return nil, unavailable("try the conditions of users.deny", err)
 	}
-	return []error{&Fault{Kind: WrongType, Is: "the database cannot judge the conditions of users.deny: " + s.Dialect.describe(err),
-		Fix: "compare each column with values of its type; an enum must have the value"}}, nil
+	return s.misjudged(ctx, err)
+}
+
+// misjudged finds the conditions that the database cannot judge. all is its error about all of
+// them together.
+func (s *Store) misjudged(ctx context.Context, all error) (faults []error, err error) {
+	const fix = "compare each column with values of its type; an enum must have the value"
+	u := s.users()
+	for _, code := range u.codes() {
+		c, _ := condition.Parse(u.Deny[code])
+		var met bool
+		err := s.DB.QueryRowContext(ctx, s.sql.fill(`select true from {users} u where 1 = 0 and (`)+c.SQL("u")+")").Scan(&met)
+		switch {
+		case err == nil || errors.Is(err, sql.ErrNoRows):
+		case gone(err) || broken(err) || s.Dialect.outage(err):
+			return nil, unavailable("try the condition users.deny."+code, err)
+		default:
+			faults = append(faults, &Fault{Kind: WrongType, Is: "the database cannot judge the condition users.deny." + code + ", " + u.Deny[code] + ": " + s.Dialect.describe(err), Fix: fix})
+		}
+	}
+	if len(faults) == 0 {
+		faults = []error{&Fault{Kind: WrongType, Is: "the database cannot judge the conditions of users.deny: " + s.Dialect.describe(all), Fix: fix}}
+	}
+	return faults, nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// conditionText draws a condition on the columns b, c (boolean), s, r (text) and n (integer), as
+// conditionText draws a condition on the columns b, gelöscht (boolean), s, "no-role $1" (text) and n (integer), as
 // both databases read it, too.
 func conditionText(t *rapid.T, depth int) string {
 	if depth > 0 && rapid.IntRange(0, 3).Draw(t, "combined") > 0 {
@@ -26,8 +26,8 @@ func conditionText(t *rapid.T, depth int) string {
 		}
 		return "(" + left + ")"
 	}
-	boolean := rapid.SampledFrom([]string{"b", "c"}).Draw(t, "boolean")
-	text := rapid.SampledFrom([]string{"s", "r"}).Draw(t, "text")
+	boolean := rapid.SampledFrom([]string{"b", "gelöscht"}).Draw(t, "boolean")
+	text := rapid.SampledFrom([]string{"s", `"no-role $1"`}).Draw(t, "text")
 	word := func() string {
 		return "'" + strings.ReplaceAll(rapid.SampledFrom([]string{"", "x", "X", "it's", "{id}", "ä"}).Draw(t, "word"), "'", "''") + "'"
 	}
@@ -55,7 +55,7 @@ func conditionText(t *rapid.T, depth int) string {
 // database itself says that the text is true of the row.
 func TestConditionsAreSQL(t *testing.T) {
 	onBoth(t, func(t *testing.T, db database) {
-		p := create(t, db, "b boolean, c boolean, s text, r text, n integer", nil)
+		p := create(t, db, `b boolean, gelöscht boolean, s text, "no-role $1" text, n integer`, nil)
 		l, id := linkerOf(p.store(p.DB)), identityWith(`{}`)
 		if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id}); err != nil {
 			t.Fatal(err)
@@ -63,7 +63,7 @@ func TestConditionsAreSQL(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
 			text := conditionText(t, rapid.IntRange(0, 3).Draw(t, "depth"))
 			other := conditionText(t, 1)
-			row := fmt.Sprintf("b = %s, c = %s, s = %s, r = %s, n = %s",
+			row := fmt.Sprintf(`b = %s, gelöscht = %s, s = %s, "no-role $1" = %s, n = %s`,
 				rapid.SampledFrom([]string{"null", "true", "false"}).Draw(t, "b"), rapid.SampledFrom([]string{"null", "true", "false"}).Draw(t, "c"),
 				rapid.SampledFrom([]string{"null", "''", "'x'", "'it''s'"}).Draw(t, "s"), rapid.SampledFrom([]string{"null", "'X'", "'{id}'", "'ä'"}).Draw(t, "r"),
 				rapid.SampledFrom([]string{"null", "-1", "0", "2"}).Draw(t, "n"))

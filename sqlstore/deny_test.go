@@ -197,7 +197,7 @@ func TestDenyUnreadable(t *testing.T) {
 	db := open(t, sqlstore.Postgres)
 	for _, tt := range []struct{ name, away, back, check string }{
 		{"no right", `revoke select on {users} from {user}; grant select (id, ory) on {users} to {user}`, `grant select on {users} to {user}`, "may not read"},
-		{"no such value", `alter type {users}_status rename value 'banned' to 'barred'`, `alter type {users}_status rename value 'barred' to 'banned'`, "cannot judge"},
+		{"no such value", `alter type {users}_status rename value 'banned' to 'barred'`, `alter type {users}_status rename value 'barred' to 'banned'`, "cannot judge the condition users.deny.user_banned, status = 'banned': "},
 		{"hidden", `alter table {users} enable row level security; create policy p on {users} using (status <> 'fine')`, `alter table {users} disable row level security`, "may hide rows"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -265,6 +265,13 @@ func TestDenyOddValues(t *testing.T) {
 		p.must(t, p.sql(`update {users} set `+tt.set))
 		if got := code(t, l, id, bond.User); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.set, got, tt.want)
+		}
+		column, _, _ := strings.Cut(tt.set, " ")
+		for _, of := range []string{string(id.ID), string(bond.User)} { // an operator can look at the person all the same
+			r, err := l.Record(t.Context(), of)
+			if err != nil || r.Row == nil || (r.Row.Unjudged == column) != (tt.want == "unknown") || strings.Trim(tt.want, "-unkow") != r.Row.Denied {
+				t.Errorf("%s: the record of %s: %+v %v", tt.set, of, r.Row, err)
+			}
 		}
 	}
 }

@@ -30,7 +30,7 @@ func (s *Store) User(ctx context.Context, project string, user symbolon.UserID) 
 	if err != nil {
 		return symbolon.Claimed{}, err
 	}
-	r := reader{db: session{store: s}, shape: shape, now: s.now()}
+	r := reader{db: session{store: s}, shape: shape, now: s.now(), shows: true}
 	return retryRead(ctx, s, "read user "+string(user), func(waiting context.Context) (symbolon.Claimed, error) {
 		return r.claimed(waiting, project, user, map[symbolon.UserID]symbolon.Claimed{})
 	})

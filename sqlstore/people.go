@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/condition"
 )
 
 const readUsersTable = "read the users table" // for errors
@@ -92,7 +93,7 @@ func (s *Store) people(ctx context.Context, project, column string) (*shape, err
 	if err != nil {
 		return nil, err
 	}
-	if column != "" && (shape.others[column].name == "" || !identifier.MatchString(column)) {
+	if column != "" && (shape.others[column].name == "" || !condition.IsName(column)) {
 		return nil, fmt.Errorf("sqlstore: table %s has no column %q", s.Users.table(), clip(column))
 	}
 	return shape, nil

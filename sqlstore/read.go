@@ -27,6 +27,7 @@ type reader struct {
 	db    session
 	shape *shape
 	now   time.Time
+	shows bool // what is read is only shown, and decides nothing; see denial
 
 	held  symbolon.Evidence
 	entry entry
@@ -84,7 +85,7 @@ func (r *reader) readBond(ctx context.Context, q symbolon.Query) (stands bool, e
 	}
 	link.User = symbolon.UserID(user.String)
 	link.At = at.Time
-	row := &symbolon.Row{ID: link.User, Identity: id, Linked: id, Denied: string(denied)} // a user has only one link
+	row := &symbolon.Row{ID: link.User, Identity: id, Linked: id, Denied: denied.code} // a user has only one link
 	claims := make([]symbolon.Claimed, len(q.Claims))
 	for i, claim := range q.Claims {
 		switch user, _, ok := r.shape.key(claim); {
@@ -114,6 +115,7 @@ func (r *reader) first(q symbolon.Query) *firstReading {
 	claim, text, key := r.firstClaim(q.Claims)
 	f := &firstReading{claim: claim, statement: r.db.store.statement(read, q.Project, id, text, id, key)}
 	l, row, claimed := &f.entry, &f.row, &f.claimed
+	row.denied.shown, claimed.denied.shown = r.shows, r.shows
 	f.statement.Row = []any{&l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference, &f.open,
 		&row.id, &row.identity, &row.denied, &row.linked, &claimed.id, &claimed.identity, &claimed.denied, &claimed.linked, &claimed.retired}
 	return f
@@ -155,7 +157,7 @@ func (r *reader) claimed(ctx context.Context, project string, user symbolon.User
 	if c, ok := known[id]; ok {
 		return c, nil
 	}
-	var s scannedRow
+	s := scannedRow{denied: denial{shown: r.shows}}
 	err := r.db.queryRow(ctx, readUser, project, string(id), key).Scan(&s.id, &s.identity, &s.denied, &s.linked, &s.retired)
 	if err != nil {
 		return symbolon.Claimed{}, err
@@ -211,7 +213,7 @@ func (s scannedRow) row() *symbolon.Row {
 	if !s.id.Valid {
 		return nil
 	}
-	return &symbolon.Row{ID: symbolon.UserID(s.id.String), Identity: asIdentity(s.identity.String), Linked: symbolon.IdentityID(s.linked.String), Denied: string(s.denied)}
+	return &symbolon.Row{ID: symbolon.UserID(s.id.String), Identity: asIdentity(s.identity.String), Linked: symbolon.IdentityID(s.linked.String), Denied: s.denied.code, Unjudged: s.denied.odd}
 }
 
 func (s scannedRow) claimed() symbolon.Claimed {

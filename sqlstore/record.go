@@ -87,7 +87,7 @@ func (s *Store) Record(ctx context.Context, project, id string) (symbolon.Record
 	if err != nil {
 		return symbolon.Record{}, err
 	}
-	h := historian{reader: reader{db: session{store: s}, shape: shape, now: s.now()}, project: project}
+	h := historian{reader: reader{db: session{store: s}, shape: shape, now: s.now(), shows: true}, project: project}
 	out, err := retryRead(ctx, s, "read the record", func(waiting context.Context) (symbolon.Record, error) { return h.find(waiting, id) })
 	if err == nil && empty(out) {
 		return out, notFound(fmt.Sprintf("no identity and no user has the ID %q", clip(id)))

@@ -3,13 +3,13 @@ package sqlstore
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/internal/condition"
 	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/projection"
 )
@@ -147,13 +147,6 @@ func (n tableName) String() string {
 	return quote(n.schema) + "." + quote(n.table)
 }
 
-// identifier is narrower than the databases are: no quotes, dots and braces, so that a quoted
-// name needs no escapes, and the names of statements stay apart.
-var identifier = regexp.MustCompile(`^[\p{L}_][\p{L}\p{M}\p{N}_ $-]{0,62}$`)
-
-// maxName is the longest name of Postgres, in bytes.
-const maxName = 63
-
 // quote quotes a name that validate accepted.
 func quote(name string) string { return `"` + name + `"` }
 
@@ -164,8 +157,8 @@ func (u Users) validate() []error {
 		faults = append(faults, fmt.Errorf("sqlstore: users: "+format, args...))
 	}
 	name := func(what, s string) {
-		if !identifier.MatchString(s) || len(s) > maxName || strings.Contains(s, "--") {
-			fault("%s %q is not a name of letters, digits, '_', '-', '$' and blanks (63 bytes at most), beginning with a letter or '_'", what, s)
+		if !condition.IsName(s) {
+			fault("%s %q is not a name that Symbolon takes: it must be %s", what, s, condition.NameRule)
 		}
 	}
 	if schema, table, found := strings.Cut(u.table(), "."); found {

@@ -134,6 +134,9 @@ func userLine(h system.UserHalf, i *system.IdentityHalf) string {
 	if h.Denied != "" {
 		line += "; DENIED, because it meets users.deny." + h.Denied
 	}
+	if h.Unjudged != "" {
+		line += "; NOT LET IN (503), because users.deny cannot judge the value of column " + h.Unjudged + ": correct it in the row"
+	}
 	return line
 }
 

@@ -16,7 +16,7 @@
 // A literal is a text in single quotes, a whole number, true or false. Every test means what
 // it means in SQL, null included: a test of a null column is neither true nor false, except
 // with is. The text itself never reaches the database. It is parsed, and the SQL is written
-// anew from the names of columns, which hold only letters, digits and underscores, and from
+// anew from the names of columns, which hold nothing that ends a quoted name (see [IsName]), and from
 // literals without backslashes and control characters.
 package condition
 
@@ -146,7 +146,7 @@ func (v literal) sql() string {
 
 // Error says what is wrong with the text of a condition.
 type Error struct {
-	At int    // the byte at which it is wrong, from 1
+	At int    // the character at which it is wrong, from 1
 	Is string // what is wrong
 }
 

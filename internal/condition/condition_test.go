@@ -18,6 +18,11 @@ func TestParse(t *testing.T) {
 		{"deleted_at IS NULL", `u."deleted_at" is null`},
 		{`"deletedAt" is null`, `u."deletedAt" is null`},
 		{"deletedAt is null", `u."deletedAt" is null`},
+		{"gelöscht", `u."gelöscht"`},
+		{"חסום is not true", `u."חסום" is not true`},
+		{"İs is null", `u."İs" is null`},
+		{`"is-suspended"`, `u."is-suspended"`},
+		{`"sus-pended $1" is null and "é"`, `(u."sus-pended $1" is null) and (u."é")`},
 		{`"not" is null`, `u."not" is null`},
 		{"active is not true", `u."active" is not true`},
 		{"active is false", `u."active" is false`},
@@ -67,7 +72,16 @@ func TestParseRefuses(t *testing.T) {
 		"a = 99999999999999999999":       "too large",
 		"a = 'x":                         "quote is not closed",
 		`"a`:                             "quote is not closed",
-		`"a b" is null`:                  "letters, digits",
+		`"a.b" is null`:                  "letters, digits",
+		`"a--b" is null`:                 "letters, digits",
+		`"{id}" is null`:                 "letters, digits",
+		`"'" is null`:                    "letters, digits",
+		`"-a" is null`:                   "letters, digits",
+		`"$1" is null`:                   "letters, digits",
+		"is-suspended":                   "column is missing",
+		"sus-pended":                     "double quotes",
+		"ä = 'x' §":                      "at character 9",
+		strings.Repeat("ä", 32):          "at most 63 bytes",
 		`"a""b" is null`:                 "and or or is missing",
 		`"" is null`:                     "letters, digits",
 		strings.Repeat("a", 64):          "letters, digits",
@@ -139,12 +153,15 @@ func codesOf(codes []answer.Code) (out []string) {
 	return out
 }
 
-var quotedText = regexp.MustCompile(`'(?:[^']|'')*'`)
+var (
+	quotedText = regexp.MustCompile(`'(?:[^']|'')*'`)
+	quotedName = regexp.MustCompile(`u\."([^"]*)"`)
+)
 
 // FuzzParse checks that the SQL of a condition holds nothing but the columns, the literals and
 // the words of the grammar, and is read again as the same condition.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"deleted_at is not null", "not a and (b or c in ('x', 'it''s'))", "a = -1 or b <> true", `"B" is not true`, "a not in (1, 2)", "a = '\\'", "((a", ""} {
+	for _, s := range []string{"deleted_at is not null", "not a and (b or c in ('x', 'it''s'))", "a = -1 or b <> true", `"B" is not true`, "a not in (1, 2)", `"is-suspended $1" or gelöscht is true`, "a = '\\'", "((a", ""} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -154,7 +171,13 @@ func FuzzParse(f *testing.F) {
 		}
 		sql := c.SQL("u")
 		bare := quotedText.ReplaceAllString(sql, "")
-		if strings.ContainsAny(bare, `'\;$?{`) || strings.Contains(bare, "--") {
+		for _, name := range quotedName.FindAllStringSubmatch(bare, -1) {
+			if !IsName(name[1]) {
+				t.Fatalf("%q became %q", text, sql)
+			}
+		}
+		bare = quotedName.ReplaceAllString(bare, "")
+		if strings.ContainsAny(bare, `'"\;$?{`) || strings.Contains(bare, "--") {
 			t.Fatalf("%q became %q", text, sql)
 		}
 		if len(c.Uses()) == 0 || odd(strings.ReplaceAll(sql, "\n", "")) {

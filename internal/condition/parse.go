@@ -56,10 +56,8 @@ type token struct {
 
 var keywords = []string{"and", "or", "not", "is", "in", "null", "true", "false"}
 
-var columnForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
-
 func (p *parser) fault(format string, args ...any) error {
-	return &Error{p.at + 1, fmt.Sprintf(format, args...)}
+	return &Error{utf8.RuneCountInString(p.text[:p.at]) + 1, fmt.Sprintf(format, args...)}
 }
 
 func (p *parser) parse() (node, error) {
@@ -127,8 +125,8 @@ func (p *parser) test() (node, error) {
 	if !isColumn {
 		return n, p.fault("the name of a column is missing")
 	}
-	if !columnForm.MatchString(n.column) {
-		return n, p.fault("the name of a column must be at most 63 letters, digits and '_', and must not begin with a digit")
+	if !IsName(n.column) {
+		return n, p.fault("the name of a column must be " + NameRule)
 	}
 	if err := p.next(); err != nil {
 		return n, err
@@ -227,7 +225,7 @@ func (p *parser) expect(s string) error {
 }
 
 var (
-	wordForm   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*`)
+	wordForm   = regexp.MustCompile(`^[\p{L}_][\p{L}\p{M}\p{N}_]*`)
 	quotedForm = regexp.MustCompile(`^"[^"]*"`)
 	textForm   = regexp.MustCompile(`^'(?:[^']|'')*'`)
 	numberForm = regexp.MustCompile(`^-?[0-9]+`)
@@ -248,7 +246,8 @@ func (p *parser) next() error {
 	case rest == "":
 		p.token = token{}
 	case take(wordForm, word):
-		if lower := strings.ToLower(p.token.value); slices.Contains(keywords, lower) {
+		lower := strings.ToLower(p.token.value)
+		if len(lower) == len(p.token.value) && slices.Contains(keywords, lower) { // the Turkish İ becomes an i, which is shorter
 			p.token.value = lower
 		}
 	case take(quotedForm, quoted):
@@ -269,7 +268,7 @@ func (p *parser) next() error {
 		if strings.HasPrefix(rest, "'") || strings.HasPrefix(rest, `"`) {
 			return p.fault("a quote is not closed")
 		}
-		return p.fault("this character has no meaning here; there are and, or, not, is, in, =, <>, parentheses, columns and values")
+		return p.fault("this character has no meaning here; there are and, or, not, is, in, =, <>, parentheses, columns and values. A column with '-', '$' or a blank in its name needs double quotes")
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package config
 import (
 	"maps"
 	"slices"
+
+	"github.com/symbolon-id/symbolon/internal/condition"
 )
 
 // AdoptConfig is about users that existed before their identities.
@@ -18,7 +20,7 @@ type AdoptConfig struct {
 
 func (c *Config) checkAdopt(r *report) {
 	name := c.Adopt.VerifiedColumn
-	r.faultIf(name != "" && !nameForm.MatchString(name), "adopt.verified_column", nameRule)
+	r.faultIf(name != "" && !condition.IsName(name), "adopt.verified_column", nameRule)
 	if !c.Adopt.VerifiedEmail {
 		return
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
+	"github.com/symbolon-id/symbolon/internal/condition"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/mint"
 	"github.com/symbolon-id/symbolon/projection"
@@ -169,7 +170,6 @@ func visible(s string) bool {
 }
 
 var (
-	nameForm    = regexp.MustCompile(`^[\p{L}_]([\p{L}\p{M}\p{N}_ $]|-[\p{L}\p{M}\p{N}_ $]){0,62}$`)
 	newIDs      = []symbolon.NewID{symbolon.ByMint, symbolon.ByDatabase, symbolon.ByIdentity}
 	onDeleted   = []link.OnUserDeleted{link.DenyDeleted, link.RecreateDeleted}
 	rowPolicies = []symbolon.RowPolicy{symbolon.KeepRow, symbolon.DeactivateRow, symbolon.AnonymiseRow, symbolon.DeleteRow}
@@ -178,7 +178,7 @@ var (
 
 const projectionRule = "it must be " + projection.Forms + "; in YAML, write a literal text as \"'x'\""
 
-const nameRule = "it must be at most 63 letters, digits, '_', '-', '$' and blanks, and must begin with a letter or '_'"
+const nameRule = "it must be " + condition.NameRule
 
 func (c *Config) checkUsers(r *report) {
 	u := &c.Users
@@ -192,9 +192,9 @@ func (c *Config) checkUsers(r *report) {
 	}
 	schema, table, dotted := strings.Cut(u.Table, ".")
 	r.rules(
-		rule{!nameForm.MatchString(schema) || dotted && !nameForm.MatchString(table), "users.table", "it must be a name or schema.name; " + nameRule},
-		rule{!nameForm.MatchString(u.ID), "users.id", nameRule},
-		rule{!nameForm.MatchString(u.Identity), "users.identity", nameRule},
+		rule{!condition.IsName(schema) || dotted && !condition.IsName(table), "users.table", "it must be a name or schema.name; " + nameRule},
+		rule{!condition.IsName(u.ID), "users.id", nameRule},
+		rule{!condition.IsName(u.Identity), "users.identity", nameRule},
 		rule{u.ID == u.Identity && u.NewID != symbolon.ByIdentity, "users.identity", "it can be the column of users.id only if users.new_id is identity"},
 	)
 	if u.NewID.Template() {
@@ -229,7 +229,7 @@ func (u *UsersConfig) checkColumns(r *report, name func(path, column string)) {
 // checkColumn checks the name of a column that is not a key.
 func (u *UsersConfig) checkColumn(r *report, path, column string) {
 	r.rules(
-		rule{!nameForm.MatchString(column), path, "the column's name: " + nameRule},
+		rule{!condition.IsName(column), path, "the column's name: " + nameRule},
 		rule{column == u.ID || column == u.Identity, path, "Symbolon writes this column itself; leave it out"},
 	)
 }

@@ -350,8 +350,8 @@ func TestAdoptConfig(t *testing.T) {
 	}{
 		{nil, ""},
 		{[]string{"SYMBOLON_ADOPT_VERIFIED_COLUMN", ""}, "adopt.verified_column: adopt.verified_email needs"},
-		{[]string{"SYMBOLON_ADOPT_VERIFIED_COLUMN", "a;b"}, "adopt.verified_column: it must be at most 63 letters"},
-		{[]string{on, "false", "SYMBOLON_ADOPT_VERIFIED_COLUMN", "a;b"}, "adopt.verified_column: it must be at most 63 letters"},
+		{[]string{"SYMBOLON_ADOPT_VERIFIED_COLUMN", "a;b"}, "adopt.verified_column: it must be at most 63 bytes of letters"},
+		{[]string{on, "false", "SYMBOLON_ADOPT_VERIFIED_COLUMN", "a;b"}, "adopt.verified_column: it must be at most 63 bytes of letters"},
 		{[]string{"SYMBOLON_ORY_ADMIN_URL", ""}, "needs ory.admin_url"},
 		{[]string{"SYMBOLON_USERS_TABLE", "accounts"}, "exactly one column in users.columns"},
 		{[]string{"SYMBOLON_USERS_COLUMNS", `{"a":"traits.email","b":"verified_email"}`}, "exactly one column in users.columns"},

@@ -119,8 +119,9 @@ func (h *people) revokeAll(r *http.Request, id symbolon.IdentityID) (any, error)
 
 // refreshed is the answer of refresh. Link is null if the user has no identity.
 type refreshed struct {
-	Link   *system.Bond `json:"link"`
-	Denied string       `json:"denied,omitempty"` // the code of the condition of users.deny that the row meets
+	Link     *system.Bond `json:"link"`
+	Denied   string       `json:"denied,omitempty"`   // the code of the condition of users.deny that the row meets
+	Unjudged string       `json:"unjudged,omitempty"` // the column whose value no condition can judge
 }
 
 // refresh answers POST /admin/users/{id}/refresh, after the application has changed the row: no
@@ -134,6 +135,9 @@ func (h *people) refresh(r *http.Request) (any, error) {
 	if identity := identityOf(rec); identity != "" {
 		h.verifier.Purge(identity)
 		_, err := h.linker.Refresh(r.Context(), identity, symbolon.FromOperator)
+		if rec.Row != nil && rec.Row.Unjudged != "" {
+			err = nil // nobody knows whether the person is denied, which the answer says
+		}
 		if err != nil && !errors.Is(err, symbolon.ErrNoAdmin) && !errors.Is(err, symbolon.ErrDenied) {
 			return nil, err
 		}
@@ -146,7 +150,7 @@ func (h *people) refresh(r *http.Request) (any, error) {
 		out.Link = system.BondOf(*rec.Link)
 	}
 	if rec.Row != nil {
-		out.Denied = rec.Row.Denied
+		out.Denied, out.Unjudged = rec.Row.Denied, rec.Row.Unjudged
 	}
 	return out, nil
 }

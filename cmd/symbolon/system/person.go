@@ -54,9 +54,10 @@ const (
 // UserHalf is the user.
 type UserHalf struct {
 	ID       symbolon.UserID     `json:"id"`
-	Row      bool                `json:"row"`              // whether the users table has a row
-	Identity symbolon.IdentityID `json:"identity_id"`      // the value of the row's identity column; empty for null
-	Denied   string              `json:"denied,omitempty"` // the code of the condition of users.deny that the row meets
+	Row      bool                `json:"row"`                // whether the users table has a row
+	Identity symbolon.IdentityID `json:"identity_id"`        // the value of the row's identity column; empty for null
+	Denied   string              `json:"denied,omitempty"`   // the code of the condition of users.deny that the row meets
+	Unjudged string              `json:"unjudged,omitempty"` // the column whose value no condition can judge
 }
 
 // Bond is the JSON of an entry of the ledger.
@@ -144,7 +145,7 @@ func describe(rec symbolon.Record, identity symbolon.IdentityID, user symbolon.U
 		p.User = &UserHalf{ID: user}
 	}
 	if rec.Row != nil {
-		p.User.Row, p.User.Identity, p.User.Denied = true, rec.Row.Identity, rec.Row.Denied
+		p.User.Row, p.User.Identity, p.User.Denied, p.User.Unjudged = true, rec.Row.Identity, rec.Row.Denied, rec.Row.Unjudged
 	}
 	if rec.Link != nil {
 		p.Link = BondOf(*rec.Link)
