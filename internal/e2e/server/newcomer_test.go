@@ -50,7 +50,8 @@ func TestNewcomer(t *testing.T) {
 		public, admin := e2e.FreePort(t), e2e.FreePort(t)
 		out := do(0, "init", "--apply", "--database", dsn, "--table", "accounts", "--url", p.publicURL,
 			"--ory-public-url", fmt.Sprintf("http://127.0.0.1:%d", public), "--ory-admin-url", fmt.Sprintf("http://127.0.0.1:%d", admin))
-		if !strings.Contains(out, "accounts has 50 rows without an identity") || !strings.HasSuffix(finalLine(out), "symbolon adopt") {
+		if !strings.Contains(out, "accounts has 50 rows without an identity") ||
+			!strings.Contains(out, "next:\n  symbolon migrate\n  symbolon adopt\n  symbolon serve\n") {
 			t.Errorf("init does not say what comes next:\n%s", out)
 		}
 		k := symbolontest.StartKratos(t, symbolontest.KratosConfig{Overlay: []byte(cmdtest.ReadFile(t, filepath.Join(p.dir, "symbolon-hooks.yml"))), PublicPort: public, AdminPort: admin})
