@@ -416,10 +416,8 @@ func TestMovingAddresses(t *testing.T) {
 // TestMovedRowsAreTouched has two people swap their addresses, and only one hook arrives. Each of
 // the two rows gets the time of the write, and no other row does.
 func TestMovedRowsAreTouched(t *testing.T) {
-	onEachColumn(t, kindsOfColumn, func(t *testing.T, k kindOfColumn, p *people) {
-		if !k.exchanges() {
-			t.Skip("the rows cannot exchange their addresses")
-		}
+	exchanging := slices.DeleteFunc(slices.Clone(kindsOfColumn), func(k kindOfColumn) bool { return !k.exchanges() })
+	onEachColumn(t, exchanging, func(t *testing.T, _ kindOfColumn, p *people) {
 		p.must(t, p.sql(`alter table {users} add column changed_at timestamp`))
 		p.users.Columns["changed_at"] = "updated_at"
 		w := p.settle(t, p.store(p.DB), "a b c")
