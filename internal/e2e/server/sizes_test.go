@@ -69,7 +69,8 @@ func (b *battered) checkSizes() {
 	b.client.CloseIdleConnections()
 	http.DefaultClient.CloseIdleConnections()
 	for i, p := range b.servers {
-		began, now := b.started[i], sizes{}
+		var now sizes
+		began := b.started[i]
 		for end := time.Now().Add(150 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 			if now = b.sizes(p); now.goroutines <= began.goroutines+10 && now.inUse <= began.inUse+inUse || time.Now().After(end) {
 				break
