@@ -45,7 +45,7 @@ type Projection struct {
 	Touch   bool     // the literal is Now, and is written whenever the row is
 }
 
-// Now is the literal of now and updated_at. Whoever writes the row puts the time in its place.
+// Now stands for the literals now and updated_at. The store writes the time in its place.
 type Now struct{}
 
 // transient is the root of a path into the sign-up form's transient_payload.

@@ -89,8 +89,8 @@ func (s *Store) user(ctx context.Context) string {
 	return user
 }
 
-// hidingFault says that rows may be hidden. A policy may name the database user current_user,
-// which means whoever runs the statement.
+// hidingFault says that rows may be hidden. A policy may name current_user, which is the role
+// that runs the statement.
 func hidingFault(table, user string) *Fault {
 	return &Fault{Kind: Hiding, Is: "row level security may hide rows of table " + table + " from the database user, and a hidden row looks like a deleted one",
 		Fix: fmt.Sprintf("run as its owner: create policy symbolon_sees_all on %s to %s using (true); or as a superuser: alter role %s bypassrls;", table, user, user)}

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,15 @@ where true on conflict (project) do update set project = excluded.project`
 
 const settleStart = `
 update symbolon.starts set settled_at = $1, settled_by = $2 where project = $3 and settled_at is null`
+
+// unsettleStart takes back what an earlier start concluded from the table that it saw.
+const unsettleStart = `
+update symbolon.starts set settled_at = null, settled_by = '' where project = $1 and settled_by = '` + noRows + `'`
+
+// noRows is the reason of a start that found no row without an identity.
+const noRows = "no_rows"
+
+const hasLinks = `select exists (select 1 from symbolon.links where project = $1)`
 
 // Rows of the users table without an identity. Each condition has a statement of its own,
 // because then both use the index of the identity column.
@@ -61,17 +71,26 @@ func scanStart(row scanner) (start symbolon.Start, err error) {
 // Begin records the start of a project if there is none. It settles the start if every row
 // of the users table has an identity. Programs call it when they start; it reads an index
 // only.
+//
+// The table of an earlier start may have been another one, for example the default table of a
+// first try. So a start that was settled because there were no such rows is judged again while
+// the ledger knows no identity. Then it can become unsettled.
 func (s *Store) Begin(ctx context.Context, project string) (symbolon.Start, error) {
 	shape, err := s.table(ctx)
 	if err != nil {
 		return symbolon.Start{}, err
 	}
-	return s.writeStart(ctx, project, func(ctx context.Context, db session) (by string, err error) {
+	return s.writeStart(ctx, project, func(ctx context.Context, db session, start symbolon.Start) (by string, err error) {
+		if start.Settled() {
+			if used, err := scanOne[bool](db.queryRow(ctx, hasLinks, project)); start.SettledBy != noRows || err != nil || used {
+				return start.SettledBy, err
+			}
+		}
 		unbound, err := shape.unbound(ctx, db)
 		if err != nil || unbound {
 			return "", err
 		}
-		return "no_rows", nil
+		return noRows, nil
 	})
 }
 
@@ -83,11 +102,14 @@ func (s *Store) Settle(ctx context.Context, project, by string) (symbolon.Start,
 	if !word.MatchString(by) {
 		return symbolon.Start{}, fmt.Errorf("sqlstore: settle the start: %q is not one lower-case word", clip(by))
 	}
-	return s.writeStart(ctx, project, func(context.Context, session) (string, error) { return by, nil })
+	return s.writeStart(ctx, project, func(_ context.Context, _ session, start symbolon.Start) (string, error) {
+		return cmp.Or(start.SettledBy, by), nil
+	})
 }
 
-// writeStart records the start, and settles it if the function settled returns a reason.
-func (s *Store) writeStart(ctx context.Context, project string, settled func(context.Context, session) (by string, err error)) (start symbolon.Start, err error) {
+// writeStart records the start. The function settled returns the reason for which the start is
+// settled, or "" if it is not.
+func (s *Store) writeStart(ctx context.Context, project string, settled func(context.Context, session, symbolon.Start) (by string, err error)) (start symbolon.Start, err error) {
 	if project == "" {
 		return start, errNoProject
 	}
@@ -96,18 +118,21 @@ func (s *Store) writeStart(ctx context.Context, project string, settled func(con
 		return start, err
 	}
 	write := func(ctx context.Context, db session) error {
-		if start, err = db.begin(ctx, project, now); err != nil || start.Settled() {
+		if start, err = db.begin(ctx, project, now); err != nil {
 			return err
 		}
-		by, err := settled(ctx, db)
-		if err != nil || by == "" {
+		by, err := settled(ctx, db, start)
+		switch {
+		case err != nil || by == start.SettledBy:
 			return err
-		}
-		if _, err := db.exec(ctx, settleStart, moment{now}, by, project); err != nil {
+		case by == "":
+			start.SettledAt, start.SettledBy = time.Time{}, ""
+			_, err = db.exec(ctx, unsettleStart, project)
 			return err
 		}
 		start.SettledAt, start.SettledBy = now, by
-		return nil
+		_, err = db.exec(ctx, settleStart, moment{now}, by, project)
+		return err
 	}
 	for until := time.Now().Add(lockTimeout); ; {
 		err = s.inTx(ctx, "record the project's start", write)

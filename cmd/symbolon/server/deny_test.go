@@ -262,10 +262,18 @@ func TestWhen(t *testing.T) {
 				t.Errorf("reserve %s: %s", body, got)
 			}
 		}
+		answered := func(name, id, want string) { // a busy machine may be slower than the hook's two seconds, and the hint is then queued
+			t.Helper()
+			cmdtest.Eventually(t, "the hook "+name+" is answered with "+want, func() bool {
+				got := hook(name, `{"identity_id":"`+id+`"}`)
+				if !strings.Contains(got, want) && !strings.Contains(got, "queued") {
+					t.Errorf("%s: %s", name, got)
+				}
+				return strings.Contains(got, want)
+			})
+		}
 		for _, id := range []string{machine, person} {
-			if got := hook("link", `{"identity_id":"`+id+`"}`); !strings.Contains(got, "denied") {
-				t.Errorf("link: %s", got)
-			}
+			answered("link", id, "denied")
 		}
 		i.expect(t, machineToken, 403, "not_eligible")
 		i.expect(t, token, 403, "not_eligible")
@@ -284,18 +292,14 @@ func TestWhen(t *testing.T) {
 		}
 
 		i.ory.Set(person, "verifiable_addresses", address(true))
-		if got := hook("sync", `{"identity_id":"`+person+`"}`); !strings.Contains(got, "done") {
-			t.Errorf("sync: %s", got)
-		}
+		answered("sync", person, "done")
 		i.expect(t, token, 200, "")
 		if user := i.signIn(t, token); user != "1" {
 			t.Errorf("the first user has the number %s", user)
 		}
 		i.ory.Set(person, "verifiable_addresses", address(false))
 		i.ory.Set(person, "schema_id", "machine")
-		if got := hook("sync", `{"identity_id":"`+person+`"}`); !strings.Contains(got, "done") {
-			t.Errorf("sync: %s", got)
-		}
+		answered("sync", person, "done")
 		i.verifier.Purge(symbolon.IdentityID(person))
 		i.expect(t, token, 200, "")
 		i.expect(t, machineToken, 403, "not_eligible")
