@@ -58,7 +58,8 @@ type Store interface {
 
 // Start is the beginning of a project's ledger. Until the start is settled, an identity that
 // is older than the ledger gets no new user, because it may belong to a user that existed
-// before Symbolon. The start never becomes unsettled again.
+// before Symbolon. A bond, an adoption or an order settles it for
+// good; see sqlstore.Store.Begin for the one case in which it becomes unsettled again.
 type Start struct {
 	// CreatedAt is when the project's ledger was made, by the clock of the database.
 	CreatedAt time.Time

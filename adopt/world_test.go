@@ -259,11 +259,12 @@ func (s *small) content() string {
 	return b.String()
 }
 
-// undecided is content without the holds that a run leaves behind.
+// undecided is content without the holds that a run leaves behind. A hold because the table
+// refused the row may become such a hold.
 func (s *small) undecided() string {
 	var b strings.Builder
 	for line := range strings.Lines(s.content()) {
-		if !strings.Contains(line, string(symbolon.AdoptAmbiguous)) {
+		if !strings.Contains(line, string(symbolon.AdoptAmbiguous)) && !strings.Contains(line, string(symbolon.CannotCreate)) {
 			b.WriteString(line)
 		}
 	}
