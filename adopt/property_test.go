@@ -183,7 +183,7 @@ func TestMany(t *testing.T) {
 				t.Fatalf("%+v", r)
 			}
 			t.Logf("%d: planned at %.0f/s, applied at %.0f/s", n, float64(n)/planned.Seconds(), float64(n)/time.Since(began).Seconds())
-			if undone := s.undo(r.Run); undone.Done != n || s.undecided() != undecided {
+			if undone := s.undo(r.Run); undone.Done != n || s.undecided() != before {
 				t.Errorf("%+v", undone)
 			}
 		}
