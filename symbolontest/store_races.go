@@ -345,11 +345,22 @@ func (w *world) checkHistory(people []symbolon.Identity) {
 	}
 }
 
-// happen runs one random operation. It accepts every result except ErrUnavailable.
+// happen runs one random operation. It accepts every result except ErrUnavailable. Such an
+// operation is tried again, as a person would: a commit may be unanswered each time, and other
+// writers may change the entry each time before the store can look.
 func (w *world) happen(r *rand.Rand, l *link.Linker, people []symbolon.Identity) {
-	p, other := people[r.IntN(len(people))], people[r.IntN(len(people))]
-	var err error
-	switch n := r.IntN(10); {
+	p, other, n := people[r.IntN(len(people))], people[r.IntN(len(people))], r.IntN(10)
+	err := w.operation(n, l, p, other)
+	for tries := 1; tries < 3 && errors.Is(err, symbolon.ErrUnavailable); tries++ {
+		err = w.operation(n, l, p, other)
+	}
+	if errors.Is(err, symbolon.ErrUnavailable) {
+		w.Errorf("the store did not answer: %v", err)
+	}
+}
+
+func (w *world) operation(n int, l *link.Linker, p, other symbolon.Identity) (err error) {
+	switch {
 	case n < 5:
 		_, err = l.Link(w.ctx, seen(p))
 	case n < 6:
@@ -365,9 +376,7 @@ func (w *world) happen(r *rand.Rand, l *link.Linker, people []symbolon.Identity)
 			w.InTx(func(tx symbolon.Execer) error { return w.Store.Forget(w.ctx, tx, "default", h.Link.User) })
 		}
 	}
-	if errors.Is(err, symbolon.ErrUnavailable) {
-		w.Errorf("the store did not answer: %v", err)
-	}
+	return err
 }
 
 // replay rebuilds an entry from its events.
