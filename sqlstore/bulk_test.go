@@ -152,6 +152,7 @@ func TestLinkAllIsLink(t *testing.T) {
 	for _, v := range variants {
 		for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
 			t.Run(v.name+"/"+string(dialect), func(t *testing.T) {
+				t.Parallel()
 				people := crowd(7)
 				one, single := twin(t, v, dialect, people)
 				other, many := twin(t, v, dialect, people)

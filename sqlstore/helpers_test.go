@@ -31,7 +31,10 @@ type database struct {
 func onBoth(t *testing.T, f func(t *testing.T, db database)) {
 	t.Helper()
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
-		t.Run(string(dialect), func(t *testing.T) { f(t, open(t, dialect)) })
+		t.Run(string(dialect), func(t *testing.T) {
+			t.Parallel()
+			f(t, open(t, dialect))
+		})
 	}
 }
 

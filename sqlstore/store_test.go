@@ -75,14 +75,25 @@ var variants = []variant{
 }
 
 func TestStore(t *testing.T) {
+	onBothVariants(t, func(t *testing.T, db *people) {
+		symbolontest.TestStore(t, func(t *testing.T) symbolontest.StoreFixture { return db.fixture(t) })
+		t.Run("user rows", db.testUserRows)
+	})
+}
+
+// onBothVariants is onBoth for each variant, one after the other, because a fixture may stop
+// the Postgres that all of them share.
+func onBothVariants(t *testing.T, f func(t *testing.T, db *people)) {
+	t.Helper()
 	for _, v := range variants {
-		for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
-			t.Run(v.name+"/"+string(dialect), func(t *testing.T) {
-				db := openVariant(t, v, dialect)
-				symbolontest.TestStore(t, func(t *testing.T) symbolontest.StoreFixture { return db.fixture(t) })
-				t.Run("user rows", db.testUserRows)
-			})
-		}
+		t.Run(v.name, func(t *testing.T) {
+			for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.Postgres} {
+				t.Run(string(dialect), func(t *testing.T) {
+					t.Parallel()
+					f(t, openVariant(t, v, dialect))
+				})
+			}
+		})
 	}
 }
 
