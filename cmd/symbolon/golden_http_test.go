@@ -200,7 +200,7 @@ var (
 		name string
 	}{
 		{regexp.MustCompile(`"(iat|nbf|exp|auth_time)":\d+`), `"$1":<unix time>`},
-		{regexp.MustCompile(`"(kid|x)":"[\w-]{43}"`), `"$1":"<of the day>"`},                // keys of assertions
+		{regexp.MustCompile(`"(kid|x)":"[\w-]{43}"`), `"$1":"<of the day>"`},               // keys of assertions
 		{regexp.MustCompile(`"id":\d+,"at":`), `"id":<n>,"at":`},                           // events
 		{regexp.MustCompile(`"no_back_reference":[01]\b`), `"no_back_reference":<0 or 1>`}, // a job writes it, before or after the listing
 		{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "<time>"},
