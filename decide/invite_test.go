@@ -114,7 +114,7 @@ func TestInvite(t *testing.T) {
 				t.Errorf("user %s, findings %q, conflict %v; want %s, %q, %v", got, findingKinds(plan), plan.Conflict, tt.want, tt.finding, tt.conflict)
 			}
 			if tt.says != "" && !strings.Contains(plan.Findings[len(plan.Findings)-1].Detail, tt.says) {
-				t.Errorf("the finding says %q", plan.Findings)
+				t.Errorf("the finding says %+v", plan.Findings)
 			}
 			// Every way in decides the same: whoami shows neither metadata_admin nor anything else
 			// that an invite needs.

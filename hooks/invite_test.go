@@ -35,7 +35,7 @@ func TestReserveInvited(t *testing.T) {
 		outcome  string
 	}{
 		{name: "good", payload: invite(time.Hour), known: free, outcome: Invited, want: `{"identity":{"metadata_public":{"id":"42","id_invited":"ACCEPTED"}}}`},
-		{name: "others' metadata", payload: invite(time.Hour), metadata: `{"plan":"gold"}`, known: free, outcome: Invited, want: `{"identity":{"metadata_public":{"plan":"gold","id":"42","id_invited":"ACCEPTED"}}}`},
+		{name: "others' metadata", payload: invite(time.Hour), metadata: `{"plan":"gold"}`, known: free, outcome: Invited, want: `{"identity":{"metadata_public":{"plan": "gold","id":"42","id_invited":"ACCEPTED"}}}`},
 		{name: "nothing is written at Ory", payload: invite(time.Hour), known: free, write: link.WriteNone, outcome: Invited, want: `{"identity":{"metadata_public":{"id_invited":"ACCEPTED"}}}`},
 		{name: "the database is down", payload: invite(time.Hour), err: symbolon.ErrUnavailable, outcome: Invited, want: `{"identity":{"metadata_public":{"id_invited":"ACCEPTED"}}}`},
 		{name: "expired", payload: invite(-time.Second), known: free, outcome: Uninvited, want: `{"identity":{"metadata_public":{"id":"MINTED","id_invited":"REFUSED"},"external_id":"MINTED"}}`},

@@ -40,7 +40,7 @@ func TestInvites(t *testing.T) {
 	body := strings.TrimSuffix(strings.TrimPrefix(invite, invitePrefix), mac(invite))
 	bad := map[string]string{
 		"of another project":   must(NewMinter("other", newKey).Invite("42", testNow)),
-		"of an unknown secret": must(NewMinter("default", "an-unknown-secret-of-32-bytes-xx").Invite("42", testNow)),
+		"of an unknown secret": must(NewMinter("default", symbolon.Secret("an-unknown-secret-of-32-bytes-xx")).Invite("42", testNow)),
 		"of another user":      strings.Replace(invite, "NDI", "NDM", 1),
 		"with another time":    strings.Replace(invite, ".17", ".18", 1),
 		"with a sign":          strings.Replace(invite, ".17", ".+17", 1),

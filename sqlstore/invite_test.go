@@ -136,7 +136,7 @@ func TestInvitedUsers(t *testing.T) {
 			{name: "erased before", before: erase, findings: void},
 			{name: "erased between", between: erase, findings: void},
 			{name: "forged", invite: func(u symbolon.UserID) string {
-				return text(mint.NewMinter("default", "another-secret-of-32-bytes-xxxxx").Invite(u, time.Now().Add(time.Hour)))
+				return text(mint.NewMinter("default", symbolon.Secret("another-secret-of-32-bytes-xxxxx")).Invite(u, time.Now().Add(time.Hour)))
 			}},
 			{name: "of another project", invite: func(u symbolon.UserID) string {
 				return text(mint.NewMinter("other", drawSecret).Invite(u, time.Now().Add(time.Hour)))
