@@ -68,6 +68,7 @@ func TestInvite(t *testing.T) {
 		{name: "the user is denied", metadata: both("42", proof), known: symbolon.Claimed{Row: &symbolon.Row{ID: "42", Denied: "user_suspended"}}, want: fresh, finding: "invite_void", says: "user_suspended"},
 		{name: "the user cannot be judged", metadata: both("42", proof), known: symbolon.Claimed{Row: &symbolon.Row{ID: "42", Unjudged: "level"}}, want: fresh, finding: "invite_void", says: "level"},
 		{name: "a minted ID whose row is gone is not made again", metadata: both(string(made), ofMinted), newID: symbolon.ByMint, want: fresh, finding: "invite_void"},
+		{name: "a reserved ID whose row is gone is not made again", metadata: fmt.Sprintf(`{"id":"42","id_reserved":%q,"id_invited":%q}`, reserved, proof), want: fresh, finding: "invite_void"},
 		{name: "the hook refused it", metadata: both(string(made), refused), newID: symbolon.ByMint, want: string(made), finding: "invite_void", says: "expired"},
 		{name: "the hook refused it, and reserved nothing", metadata: `{"id_invited":"` + refused + `"}`, known: row, want: fresh, finding: "invite_void"},
 		{name: "a refusal beside the ID", metadata: both("42", refused), known: row, want: fresh, finding: "foreign_back_reference invite_void", conflict: true},

@@ -76,6 +76,13 @@ func TestInvites(t *testing.T) {
 			t.Error("an invite is accepted as a reserved proof")
 		}
 	}
+	keys := map[string]bool{}
+	for _, key := range [][]byte{m.ids[0], m.vouchers[0], m.reserved[0], m.invites[0], m.invited[0]} {
+		keys[string(key)] = true
+	}
+	if len(keys) != 5 {
+		t.Error("two kinds of proof have one key")
+	}
 	if _, err := NewMinter("default").Invite("42", testNow); err == nil {
 		t.Error("a minter without a secret made an invite")
 	}
