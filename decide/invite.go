@@ -124,7 +124,7 @@ func voidInvite(r symbolon.Reading, e symbolon.Evidence, p Policy, plan symbolon
 	default:
 		return nil
 	}
-	why := ""
+	var why string
 	switch {
 	case c.invite.At.IsZero():
 		why = "the invite had expired, or the user could not be linked, when the person signed up"

@@ -150,7 +150,7 @@ func TestInvitedUsers(t *testing.T) {
 			{name: "the user's ID", invite: func(u symbolon.UserID) string { return string(u) }},
 		} {
 			user := l.insertUser(t, "")
-			invite := ""
+			var invite string
 			if tt.invite != nil {
 				invite = tt.invite(user)
 			} else {
