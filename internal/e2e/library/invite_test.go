@@ -19,7 +19,8 @@ import (
 )
 
 // TestInvite signs guests up at Kratos, by the API and by a browser's form. Their identities are
-// born with the ID of the guest's row. A sign-up that Kratos refuses, before or after the
+// born with the ID of the guest's row. The link hook, the first request or reconcile makes the
+// link. A sign-up that Kratos refuses, before or after the
 // reserve hook, leaves the invite valid.
 func TestInvite(t *testing.T) {
 	t.Parallel()
@@ -35,7 +36,7 @@ func TestInvite(t *testing.T) {
 
 func (w *world) guests() {
 	t := w.t
-	first := w.signUp(w.mail("first")) // settles nothing: the people below are new
+	first := w.signUp(w.mail("first"))
 	guest, invite := w.guest()
 	if p, refused := w.signUpAs(w.mail("weak"), "123", invite); p != nil || !refused {
 		t.Fatal("Kratos accepted the password 123")
@@ -60,8 +61,20 @@ func (w *world) guests() {
 	if user := w.bound(bob); user != other {
 		t.Errorf("a browser's form: user %s, invited was %s", user, other)
 	}
+	lost, third := w.guest()
+	w.gate.set(func() { w.gate.dropLink = true }) // the first request makes the link
+	eve, _ := w.signUpAs(w.mail("eve"), password, third)
+	if status, user := w.get(eve.Token); status != 200 || user != string(lost) {
+		t.Errorf("without the link hook: %d %s, invited was %s", status, user, lost)
+	}
 	if !w.linker.Ory.HasAdmin() {
 		return
+	}
+	last, fourth := w.guest()
+	cat, _ := w.signUpAs(w.mail("cat"), password, fourth)
+	w.reconcile(reconcile.Options{Repair: true})
+	if user := w.linked(cat.IdentityID); user != last {
+		t.Errorf("reconcile linked user %s, invited was %s", user, last)
 	}
 	if got := w.reconcile(reconcile.Options{}); got.Left() != 1 || got.Found["invite_void"] != 1 {
 		t.Errorf("reconcile found %+v", got.Found)
