@@ -19,8 +19,8 @@ import (
 // The reserve hook verifies the invite and answers the user's ID. Beside the ID it puts a
 // proof, which the identity carries in metadata_public. The proof binds the identity to the
 // user. It cannot name the identity, which has no ID yet. So it names the moment at which it
-// was made, and is valid only for an identity that Ory created at that moment: nobody can
-// choose created_at of an identity.
+// was made, and is valid only for an identity that Ory created at that moment: neither a person
+// nor a hook can choose created_at of an identity.
 //
 // Both have the form PREFIX USER.SECONDS.HMAC. Their HMACs have keys of their own, so a
 // voucher, a reserved proof, an invite and the proof of an invite are never taken for one
