@@ -99,6 +99,7 @@ type claims struct {
 	external   Claim
 	voucher    mint.Voucher
 	hasVoucher bool // metadata_admin.symbolon holds a value, valid or not
+	invite     mint.Invitation
 }
 
 func claimsOf(id symbolon.Identity, key string) claims {
@@ -118,7 +119,7 @@ func (c claims) users() []symbolon.UserID {
 
 // ClaimedUsers lists the IDs that the store is asked about for one decision.
 func ClaimedUsers(id symbolon.Identity, p Policy) []symbolon.UserID {
-	users := claimsOf(id, p.Key).users()
+	users := claimsOf(id, p.Key).withInvite(id, p).users()
 	if p.Answer.Known() {
 		users = append(users, p.Answer.User)
 	}

@@ -12,6 +12,9 @@ import (
 // exists, by a proof. Otherwise nothing is recorded about it.
 func byClaims(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Question) {
 	plan, question := weigh(r, e, p)
+	if question.None() {
+		plan.Findings = append(plan.Findings, voidInvite(r, e, p, plan)...)
+	}
 	if question.Identity || question.None() && plan.Action == symbolon.Attach || p.When.Admits(r.Identity) {
 		return plan, question
 	}
@@ -20,7 +23,10 @@ func byClaims(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan,
 
 // weigh weighs the claims, the strongest first.
 func weigh(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Question) {
-	c := claimsOf(r.Identity, p.Key)
+	c := claimsOf(r.Identity, p.Key).withInvite(r.Identity, p)
+	if plan, asked, ok := byInvite(r, e, p, c); ok {
+		return plan, asked
+	}
 	if plan, asked, ok := byEmail(r, e, p, c); ok {
 		return plan, asked
 	}
@@ -38,7 +44,7 @@ func weigh(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Qu
 	}
 	for at, user := range c.users() {
 		other := claimedAt(e, at).Owner()
-		if user == "" || other == "" || other == r.Identity.ID || !p.Admin {
+		if user == "" || other == "" || other == r.Identity.ID || !p.Admin || at == atMetadata && c.spent(r.Identity) {
 			continue
 		}
 		gone, known := p.Gone[other]
@@ -67,7 +73,7 @@ func byMintedID(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (sy
 		return symbolon.Plan{}, false
 	}
 	for at, claim := range []Claim{atMetadata: c.metadata, atExternal: c.external} {
-		if claim.User == "" || !p.Minter.Minted(claim.User) {
+		if claim.User == "" || c.invited(claim) || !p.Minter.Minted(claim.User) {
 			continue
 		}
 		if free(claimedAt(e, at)) {
@@ -121,6 +127,9 @@ func refusedClaims(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims, 
 	for at, claim := range []Claim{atMetadata: c.metadata, atExternal: c.external} {
 		if p.Answer.Known() && claim.User != "" && claim.User == p.Answer.User {
 			continue // the application confirmed the claim
+		}
+		if at == atMetadata && c.spent(r.Identity) {
+			continue // the finding InviteVoid says why
 		}
 		if at == atMetadata && e.Unusable != "" && free(claimedAt(e, at)) {
 			add(unusable(r, e, claim, outcome), false)

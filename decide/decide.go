@@ -7,19 +7,21 @@
 //
 //  1. the ledger's link, if the application's row agrees with it;
 //  2. the row whose identity column holds this identity, which is as good as a link;
-//  3. with adopt.verified_email, if exactly one user has one of the identity's addresses, and
+//  3. the invite with which the identity was signed up, if its user has no identity and is not
+//     denied;
+//  4. with adopt.verified_email, if exactly one user has one of the identity's addresses, and
 //     this user has no identity: (a) the user of the identity's voucher; (b) without a
 //     voucher the user with the address, if both sides have verified it; (c) otherwise
 //     nobody, and the identity is held;
-//  4. an ID in the metadata, if Symbolon minted it or the reserve hook drew it from the
+//  5. an ID in the metadata, if Symbolon minted it or the reserve hook drew it from the
 //     database, and if no user has or had it: a new user gets this ID;
-//  5. the voucher of a user without an identity, if step 3 did not apply;
-//  6. a fresh user. Each claim that was not followed becomes a finding.
+//  6. the voucher of a user without an identity, if step 4 did not apply;
+//  7. a fresh user. Each claim that was not followed becomes a finding.
 //
-// Before step 5 the identity is read over the admin API, because only that API shows a
-// voucher. Before step 6 an identity is held if it claims the user of an identity that Ory no
+// Before step 6 the identity is read over the admin API, because only that API shows a
+// voucher. Before step 7 an identity is held if it claims the user of an identity that Ory no
 // longer has, or if the operator's adoption found it ambiguous. Until the start of the project
-// is settled, an identity that is older than the ledger waits before step 6; see [symbolon.Start].
+// is settled, an identity that is older than the ledger waits before step 7; see [symbolon.Start].
 package decide
 
 import (

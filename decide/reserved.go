@@ -24,7 +24,7 @@ func byReservedID(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (
 // isReserved reports whether the identity carries the proof that its claimed ID was reserved by
 // this project.
 func isReserved(id symbolon.Identity, p Policy, c claims) bool {
-	if c.metadata.User == "" {
+	if c.metadata.User == "" || c.invited(c.metadata) {
 		return false
 	}
 	var top map[string]json.RawMessage

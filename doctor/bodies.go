@@ -118,10 +118,11 @@ func (d *Doctor) checkLinkBody(_ context.Context) Result {
 
 // checkBody compares the Jsonnet of each hook of a route with the Jsonnet that Symbolon
 // prints. The doctor does not run Jsonnet. If the two differ, it is a fault only if the hook's
-// Jsonnet lacks the word in the parameter must, or was printed before users.when was changed.
+// Jsonnet lacks the word in the parameter must, was printed before users.when was changed, or
+// does not send the invite to the reserve hook.
 func (d *Doctor) checkBody(route, must, breaks string) Result {
 	former := strings.TrimSpace(d.withoutOrWithWhen().Body(route))
-	var lacks, old, differs, unread []string
+	var lacks, old, uninvited, differs, unread []string
 	for _, p := range d.placed() {
 		if p.Route != route {
 			continue
@@ -135,6 +136,8 @@ func (d *Doctor) checkBody(route, must, breaks string) Result {
 			old = append(old, p.where())
 		case !strings.Contains(comments.ReplaceAllString(body, ""), must):
 			lacks = append(lacks, p.where())
+		case route == "reserve" && !strings.Contains(comments.ReplaceAllString(body, ""), "symbolon_invite"):
+			uninvited = append(uninvited, p.where())
 		default:
 			differs = append(differs, p.where())
 		}
@@ -144,6 +147,9 @@ func (d *Doctor) checkBody(route, must, breaks string) Result {
 		return problem("the body of %s does not send %s, in %s", route, must, strings.Join(lacks, ", ")).breaks("%s", breaks).fix("%s", printAgain)
 	case len(old) > 0:
 		return d.oldBody(route, old)
+	case len(uninvited) > 0:
+		return problem("the body of %s does not send %s, in %s", route, sendsInvite, strings.Join(uninvited, ", ")).
+			breaks("an invite has no effect, and its person gets a new user").fix("%s", printAgain)
 	case len(differs) > 0:
 		return unknown("print it again, because the columns may have changed: "+printAgain+"; or test it with --live",
 			"the body of %s differs from the printed one, in %s; the doctor does not run Jsonnet", route, strings.Join(differs, ", "))
@@ -152,6 +158,9 @@ func (d *Doctor) checkBody(route, must, breaks string) Result {
 	}
 	return d.all(route, "sends the printed body")
 }
+
+// sendsInvite is what the reserve hook must send for invites.
+const sendsInvite = "transient_payload.symbolon_invite"
 
 // withoutOrWithWhen returns the Actions without users.when if it is set, and with it if it is not.
 func (d *Doctor) withoutOrWithWhen() hooks.Actions {

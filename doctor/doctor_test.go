@@ -187,6 +187,9 @@ func testFile(t *testing.T, w *installation) {
 		{"body of reserve without metadata_public", func(s map[string]any) {
 			hook(s, "reserve")["body"] = body("function(ctx) { /* metadata_public */ id: ctx.identity.id }")
 		}, wrong("hooks.reserve_body"), ""},
+		{"body of reserve from before invites", func(s map[string]any) {
+			hook(s, "reserve")["body"] = body("function(ctx) { metadata_public: ctx.identity.metadata_public }")
+		}, wrong("hooks.reserve_body"), "symbolon_invite"},
 		{"body of reserve in a file", func(s map[string]any) { hook(s, "reserve")["body"] = "file://" + jsonnet }, wrong("hooks.reserve_body"), ""},
 		{"body of reserve in a file elsewhere", func(s map[string]any) { hook(s, "reserve")["body"] = "file:///nowhere/at.all" },
 			map[string]doctor.Verdict{"hooks.reserve_body": doctor.Unknown}, "cannot be opened"},

@@ -41,6 +41,10 @@ type Actions struct {
 	NewID symbolon.NewID
 	Draws bool
 
+	// Invites writes the reserve hook even if no ID can be reserved, because link.Linker.Invite
+	// needs this hook.
+	Invites bool
+
 	// WithoutReserve leaves out the reserve hook, the only hook that a sign-up waits for.
 	WithoutReserve bool
 
@@ -227,7 +231,8 @@ func (a Actions) reserveBody() string {
 // Reserves reports whether Actions writes the reserve hook.
 func (a Actions) Reserves() bool {
 	ids := a.NewID == "" || a.NewID == symbolon.ByMint || a.proved()
-	return !a.WithoutReserve && ids && a.BackReference.WithDefaults().Write != link.WriteNone
+	reserves := ids && a.BackReference.WithDefaults().Write != link.WriteNone
+	return !a.WithoutReserve && (reserves || a.Invites)
 }
 
 // proved reports whether reserved IDs have a proof beside them.

@@ -59,7 +59,7 @@ func TestJsonnetOnCaptures(t *testing.T) {
 					t.Errorf("got %+v", identity)
 				}
 			}
-			if identity, ok := parseReserve(evaluate(t, reserveBody, ctx)); !ok || !mayExtend(identity.MetadataPublic, "id") {
+			if identity, _, ok := parseReserve(evaluate(t, reserveBody, ctx)); !ok || !mayExtend(identity.MetadataPublic, "id") {
 				t.Errorf("reserve reads %q, %v", identity.MetadataPublic, ok)
 			}
 			var sync map[string]string

@@ -13,7 +13,7 @@ import (
 //
 //	go test -run '^$' -bench Reserve -benchmem ./hooks
 func BenchmarkReserve(b *testing.B) {
-	const body = `{"metadata_public":{"plan":"gold","n":1}}`
+	const body = `{"metadata_public":{"plan":"gold","n":1},"invite":null}`
 	h, _ := newHandler(&admin{})
 	key := DeriveKeys(testSecrets).Reserve[0]
 	canned := post(h.Reserve(), "/hooks/reserve", key, body).Body.Bytes()

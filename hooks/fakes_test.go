@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -44,6 +45,17 @@ func (l *ledger) Read(context.Context, symbolon.Query) (symbolon.Evidence, error
 		return symbolon.Evidence{}, symbolon.ErrUnavailable
 	}
 	return symbolon.Evidence{}, nil
+}
+
+// hosting is a ledger that knows one user.
+type hosting struct {
+	*ledger
+	known symbolon.Claimed
+	err   error
+}
+
+func (h hosting) Read(_ context.Context, q symbolon.Query) (symbolon.Evidence, error) {
+	return symbolon.Evidence{Claims: slices.Repeat([]symbolon.Claimed{h.known}, len(q.Claims))}, h.err
 }
 
 func (l *ledger) Write(_ context.Context, q symbolon.Query, decide func(symbolon.Evidence) (symbolon.Plan, error)) (symbolon.Outcome, error) {

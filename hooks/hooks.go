@@ -8,7 +8,8 @@
 //
 // Reserve is the only hook that a person waits for. It mints an ID with an HMAC that proves
 // where the ID comes from, so it stores nothing and needs neither a database nor Ory. If the
-// database makes the IDs, it draws one, and waits a second at most. Link
+// database makes the IDs, it draws one, and waits a second at most. If the sign-up form has an
+// invite, it reads the invite's user, and waits a second at most. Link
 // and sync are hints: each makes Symbolon read the identity at Ory. A repeated, forged or
 // late hint can only cause this reading. After a lost link hint the first request makes the
 // bond.
@@ -145,6 +146,8 @@ const (
 	Reserved     = "reserved"     // reserve: an ID was minted or drawn
 	Passed       = "passed"       // reserve: no ID is to be reserved; the registration goes on
 	Undrawn      = "undrawn"      // reserve: the database gave no ID in time; the registration goes on
+	Invited      = "invited"      // reserve: an invite names the identity's user
+	Uninvited    = "uninvited"    // reserve: the invite cannot be used; the registration goes on with a user of its own
 	Unreadable   = "unreadable"   // reserve: the body could not be read; the registration goes on
 	Done         = "done"         // link, sync: the bond is as it should be
 	Denied       = "denied"       // link, sync: the identity gets no user, or the application denies its user

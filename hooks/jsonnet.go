@@ -29,7 +29,14 @@ const jsonnetVerified = `local verified(i, via) =
 local first(all) = if std.length(all) > 0 then all[0] else null;
 `
 
-const reserveBody = jsonnetGet + `function(ctx) { metadata_public: get(get(ctx, 'identity'), 'metadata_public') }
+// jsonnetInvite defines invite, which returns the invite of the sign-up form. Strangers write the
+// form, so anything but a short text is left out.
+const jsonnetInvite = `local invite(ctx) =
+  local text = get(get(get(ctx, 'flow'), 'transient_payload'), 'symbolon_invite');
+  if std.isString(text) && std.length(text) <= 512 then text else null;
+`
+
+const reserveBody = jsonnetGet + jsonnetInvite + `function(ctx) { metadata_public: get(get(ctx, 'identity'), 'metadata_public'), invite: invite(ctx) }
 `
 
 // whenFields are the members by which Linker.When decides.
@@ -40,13 +47,13 @@ const whenFields = "  schema_id: get(get(ctx, 'identity'), 'schema_id'),\n" +
 const jsonnetAddresses = "local addresses(i) = local all = get(i, 'verifiable_addresses'); if std.isArray(all) then all else [];\n"
 
 // reserveBodyWhen is reserveBody with the members by which Linker.When decides.
-const reserveBodyWhen = jsonnetGet + jsonnetAddresses + "function(ctx) {\n" +
-	"  metadata_public: get(get(ctx, 'identity'), 'metadata_public'),\n" + whenFields + "}\n"
+const reserveBodyWhen = jsonnetGet + jsonnetInvite + jsonnetAddresses + "function(ctx) {\n" +
+	"  metadata_public: get(get(ctx, 'identity'), 'metadata_public'),\n  invite: invite(ctx),\n" + whenFields + "}\n"
 
 const syncBody = jsonnetGet + `function(ctx) { identity_id: get(get(ctx, 'identity'), 'id') }
 `
 
-// linkBody sends the identity's ID, its claims, and the values of the projected columns. With
+// linkBody sends the identity's ID, its claims, the proof of an invite, and the values of the projected columns. With
 // the parameter proof it also sends the proof of a reserved ID, and with when the members by
 // which Linker.When decides.
 func linkBody(key string, paths []string, proof, when bool) string {
@@ -62,6 +69,7 @@ func linkBody(key string, paths []string, proof, when bool) string {
 	if proof {
 		b.WriteString("  reserved: get(get(get(ctx, 'identity'), 'metadata_public'), " + quoted(mint.ReservedKey(key)) + "),\n")
 	}
+	b.WriteString("  invited: get(get(get(ctx, 'identity'), 'metadata_public'), " + quoted(mint.InvitedKey(key)) + "),\n")
 	if when {
 		b.WriteString(whenFields)
 	}

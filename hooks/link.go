@@ -168,6 +168,9 @@ func parseLink(body []byte, key string) (symbolon.Identity, error) {
 	if proof := object["reserved"]; !strictjson.IsNull(proof) {
 		columns["metadata_public."+mint.ReservedKey(key)] = proof
 	}
+	if proof := object["invited"]; !strictjson.IsNull(proof) {
+		columns["metadata_public."+mint.InvitedKey(key)] = proof
+	}
 	if err := restore(&identity, columns); err != nil {
 		return symbolon.Identity{}, err
 	}

@@ -195,7 +195,7 @@ func FuzzReserve(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		identity, ok := parseReserve(body)
+		identity, _, ok := parseReserve(body)
 		metadata := identity.MetadataPublic
 		if !ok || !mayExtend(metadata, "id") {
 			return

@@ -15,11 +15,11 @@ import (
 )
 
 // reserve mints or draws the ID of the identity's future user, so that Ory stores the ID when
-// it inserts the identity. If the key is right, reserve always answers 200 and a JSON object:
+// it inserts the identity. With an invite in the sign-up form it is the ID of the invite's user. If the key is right, reserve always answers 200 and a JSON object:
 // a 4xx would refuse the registration, a 5xx would delay it, and Ory reads the body of a
 // 200 only.
 func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) {
-	identity, ok := readReserve(r)
+	identity, invite, ok := readReserve(r)
 	if !ok {
 		h.observe("reserve", Unreadable)
 		h.log().Warn("reserve: the body cannot be read; the registration goes on without a reserved ID")
@@ -27,12 +27,23 @@ func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	back, metadata := h.Linker.BackReference.WithDefaults(), identity.MetadataPublic
-	if back.Write == link.WriteNone || !mayExtend(metadata, back.Key) {
-		h.observe("reserve", Passed)
+	if back.Write == link.WriteNone && invite == "" || !mayExtend(metadata, back.Key) {
+		outcome := Passed
+		if invite != "" {
+			outcome = Uninvited
+			h.log().Warn("reserve: an invite had no effect, because metadata_public cannot be extended")
+		}
+		h.observe("reserve", outcome)
 		writeReserved(w, noChange)
 		return
 	}
-	outcome, body := h.reservation(r.Context(), identity, back)
+	var outcome string
+	var body []byte
+	if invite == "" {
+		outcome, body = h.reservation(r.Context(), identity, back)
+	} else {
+		outcome, body = h.invited(r.Context(), identity, back, invite)
+	}
 	h.observe("reserve", outcome)
 	writeReserved(w, body)
 }
@@ -50,6 +61,26 @@ func (h *Handler) reservation(ctx context.Context, identity symbolon.Identity, b
 	return Reserved, reserved(identity.MetadataPublic, back, id)
 }
 
+// invited returns the outcome and the body of the answer to a sign-up with an invite.
+func (h *Handler) invited(ctx context.Context, identity symbolon.Identity, back link.BackReference, invite string) (outcome string, body []byte) {
+	id, err := h.Linker.ReserveInvited(ctx, identity, invite)
+	if err != nil {
+		h.log().Warn("reserve: the registration goes on without a reserved ID and without its invite", "error", err)
+		return Undrawn, noChange
+	}
+	if back.Write == link.WriteNone {
+		id.User, id.Proof = "", ""
+	}
+	outcome = Uninvited
+	if id.Accepted {
+		outcome, back.ExternalID = Invited, false
+	}
+	if id.User == "" && id.Invited == "" {
+		return outcome, noChange
+	}
+	return outcome, reserved(identity.MetadataPublic, back, id)
+}
+
 // noChange is the body that leaves the registration as it is. It must not be empty, because
 // Ory cannot parse an empty body and then refuses the registration.
 var noChange = []byte("{}")
@@ -62,18 +93,19 @@ func writeReserved(w http.ResponseWriter, body []byte) {
 }
 
 // readReserve returns the identity as far as the body has it: metadata_public, which is nil if
-// the body has none, and what Linker.When decides by.
-func readReserve(r *http.Request) (symbolon.Identity, bool) {
+// the body has none, and what Linker.When decides by. It also returns the invite of the sign-up
+// form, which is empty if there is none.
+func readReserve(r *http.Request) (identity symbolon.Identity, invite string, ok bool) {
 	body, err := answer.ReadJSON(r, MaxBody)
 	if err != nil {
-		return symbolon.Identity{}, false
+		return symbolon.Identity{}, "", false
 	}
 	return parseReserve(body)
 }
 
-func parseReserve(body []byte) (identity symbolon.Identity, ok bool) {
+func parseReserve(body []byte) (identity symbolon.Identity, invite string, ok bool) {
 	if strictjson.Check(body) != nil {
-		return identity, false
+		return identity, "", false
 	}
 	err := strictjson.Each(body, func(name, value []byte) {
 		switch string(name) {
@@ -81,6 +113,8 @@ func parseReserve(body []byte) (identity symbolon.Identity, ok bool) {
 			if !strictjson.IsNull(value) {
 				identity.MetadataPublic = value
 			}
+		case "invite":
+			invite, _ = strictjson.Text(value)
 		case "schema_id":
 			identity.SchemaID, _ = strictjson.Text(value)
 		case "verified":
@@ -89,7 +123,7 @@ func parseReserve(body []byte) (identity symbolon.Identity, ok bool) {
 			}
 		}
 	})
-	return identity, err == nil
+	return identity, invite, err == nil
 }
 
 // verifiedSomehow are the addresses of an identity of which a hook says only that Ory has
@@ -97,15 +131,15 @@ func parseReserve(body []byte) (identity symbolon.Identity, ok bool) {
 var verifiedSomehow = []symbolon.Address{{Via: "unknown", Verified: true}}
 
 // mayExtend reports whether the metadata can be sent back with an ID added. It must be an
-// object without the key, because an existing ID is never replaced, and without the key of
-// the reserved proof. It must also have no number that the hook's Jsonnet may have rounded to float64, because the answer replaces
+// object without the key, because an existing ID is never replaced, and without the keys of
+// the proofs. It must also have no number that the hook's Jsonnet may have rounded to float64, because the answer replaces
 // the metadata that Ory has.
 func mayExtend(metadata json.RawMessage, key string) bool {
 	if len(metadata) == 0 {
 		return true
 	}
-	taken, proof := false, mint.ReservedKey(key)
-	err := strictjson.Each(metadata, func(name, _ []byte) { taken = taken || string(name) == key || string(name) == proof })
+	taken := false
+	err := strictjson.Each(metadata, func(name, _ []byte) { taken = taken || mint.Ours(name, key) })
 	return err == nil && !taken && exactNumbers(metadata)
 }
 
@@ -122,10 +156,10 @@ func exactNumbers(doc []byte) bool {
 }
 
 // reserved makes the answer that Ory merges into the identity: the received metadata, byte
-// for byte, the ID and its proof.
+// for byte, the ID and the proofs.
 func reserved(metadata json.RawMessage, back link.BackReference, id link.Reservation) []byte {
 	user := `"` + string(id.User) + `"` // a minted ID has no character to escape
-	if id.Proof != "" {
+	if id.Proof != "" || id.Accepted {
 		user = quoted(string(id.User))
 	}
 	var b bytes.Buffer
@@ -134,12 +168,20 @@ func reserved(metadata json.RawMessage, back link.BackReference, id link.Reserva
 		b.Write(inner)
 		b.WriteByte(',')
 	}
-	b.WriteString(quoted(back.Key) + ":" + user)
+	if id.User != "" {
+		b.WriteString(quoted(back.Key) + ":" + user)
+	}
 	if id.Proof != "" {
 		b.WriteString("," + quoted(mint.ReservedKey(back.Key)) + ":" + quoted(id.Proof))
 	}
+	if id.Invited != "" {
+		if id.User != "" {
+			b.WriteByte(',')
+		}
+		b.WriteString(quoted(mint.InvitedKey(back.Key)) + ":" + quoted(id.Invited))
+	}
 	b.WriteByte('}')
-	if back.ExternalID {
+	if back.ExternalID && id.User != "" {
 		b.WriteString(`,"external_id":` + user)
 	}
 	b.WriteString(`}}`)

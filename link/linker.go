@@ -33,7 +33,7 @@ type Linker struct {
 	// Defaults to [symbolon.DefaultProject].
 	Project string
 
-	// Secrets sign minted IDs and vouchers. The first one signs; all of them are accepted.
+	// Secrets sign minted IDs, vouchers and invites. The first one signs; all of them are accepted.
 	// docs/rotation.md has the order in which a secret is changed.
 	// Without a secret no minted ID can be verified, and hooks.Handler refuses to start.
 	Secrets []symbolon.Secret

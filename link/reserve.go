@@ -7,7 +7,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Reservation is the ID of a user that does not exist yet. The identity carries it in
+// Reservation is the ID of a user that does not exist yet, or of an invited user. The identity carries it in
 // metadata_public, below BackReference.Key.
 type Reservation struct {
 	User symbolon.UserID // empty: no ID is to be reserved
@@ -15,6 +15,13 @@ type Reservation struct {
 	// Proof proves that the ID was reserved, if the ID cannot prove this by itself. The
 	// identity carries it beside the ID, below mint.ReservedKey(BackReference.Key).
 	Proof string
+
+	// Invited is the proof that an invite was used, or refused. The identity carries it below
+	// mint.InvitedKey(BackReference.Key). With Accepted the invite is valid: User, if it is not
+	// empty, is an existing user, and external_id must not be set, because two identities that
+	// sign up with one invite at once would collide there.
+	Invited  string
+	Accepted bool
 }
 
 // drawTimeout is how long drawing an ID may take, because a sign-up waits for it.

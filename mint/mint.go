@@ -1,5 +1,5 @@
-// Package mint makes user IDs with an HMAC that proves that Symbolon minted them, vouchers
-// for existing users, and proofs for IDs that were drawn from the database.
+// Package mint makes user IDs with an HMAC that proves that Symbolon minted them, vouchers and
+// invites for existing users, and proofs for IDs that were drawn from the database.
 package mint
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/symbolon-id/symbolon"
 )
 
-// Minter makes user IDs, vouchers and reserved proofs, and checks them.
+// Minter makes user IDs, vouchers, invites and reserved proofs, and checks them.
 //
 // An ID is a UUIDv7 (RFC 9562): 48 bits of milliseconds, then 32 random bits,
 // then 42 bits of an HMAC-SHA256 over the project and the rest:
@@ -34,6 +34,8 @@ type Minter struct {
 	ids      [][]byte // HMAC keys; the first one signs
 	vouchers [][]byte
 	reserved [][]byte
+	invites  [][]byte
+	invited  [][]byte // for the proof that an invite was used
 }
 
 // NewMinter makes a minter for a project. The first secret signs, and all of them are
@@ -44,6 +46,8 @@ func NewMinter(project string, secrets ...symbolon.Secret) *Minter {
 		m.ids = append(m.ids, s.Derive("mint"))
 		m.vouchers = append(m.vouchers, s.Derive("voucher"))
 		m.reserved = append(m.reserved, s.Derive("reserved"))
+		m.invites = append(m.invites, s.Derive("invite"))
+		m.invited = append(m.invited, s.Derive("invited"))
 	}
 	return m
 }

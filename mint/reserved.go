@@ -19,7 +19,9 @@ import (
 const reservedPrefix = "r1."
 
 // ReservedKey returns the key below metadata_public of the proof for the ID at key.
-func ReservedKey(key string) string { return key + "_reserved" }
+func ReservedKey(key string) string { return key + reservedSuffix }
+
+const reservedSuffix = "_reserved"
 
 // Reserve makes the proof for an ID that was drawn from the database.
 func (m *Minter) Reserve(user symbolon.UserID) (string, error) {

@@ -9,7 +9,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/decide"
 	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/mint"
 )
 
 // pair is an identity at Ory, its ledger entry, and its open findings. identity or entry
@@ -122,6 +124,9 @@ func (j *comparison) diffLinked(p pair, digest string, r rules) {
 	if f := p.isOpen(symbolon.VoucherVoid); f != nil && vouchers(p.identity) != nil {
 		j.find(p, f.User, symbolon.VoucherVoid, f.Detail, "")
 	}
+	if f := p.isOpen(decide.InviteVoid); f != nil && f.User != user && invited(p.identity, r.key) {
+		j.find(p, f.User, decide.InviteVoid, f.Detail, "")
+	}
 }
 
 func stateOf(id *symbolon.Identity) symbolon.State {
@@ -173,6 +178,7 @@ func (j *comparison) diffBackReference(p pair, r rules) {
 				"writes it, unless the identity was changed or signed in during the last ten minutes")
 		}
 	case text == string(user):
+	case p.isOpen(decide.InviteVoid) != nil && text == string(p.isOpen(decide.InviteVoid).User): // diffLinked reports it
 	case p.isOpen(symbolon.ClaimedByOther) != nil:
 		f := p.isOpen(symbolon.ClaimedByOther)
 		j.find(p, f.User, symbolon.ClaimedByOther, f.Detail, "")
@@ -197,6 +203,13 @@ func backReference(id *symbolon.Identity, key string) (text string, isObject boo
 		text = ""
 	}
 	return text, true
+}
+
+// invited reports whether an identity was signed up with an invite.
+func invited(id *symbolon.Identity, key string) bool {
+	var top map[string]json.RawMessage
+	_ = json.Unmarshal(id.MetadataPublic, &top) // anything but an object holds no proof
+	return top[mint.InvitedKey(key)] != nil
 }
 
 // vouchers returns metadata_admin.symbolon, which holds vouchers. Nil: there are none.
@@ -260,7 +273,7 @@ func isResolved(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 func isResolvedLinked(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 	switch k {
 	case symbolon.UserGone, symbolon.ColumnDisagrees, symbolon.CannotCreate, symbolon.Moved, symbolon.RecreatedIdentity,
-		symbolon.UnverifiedEmail, symbolon.MetadataNotObject, symbolon.AdoptAmbiguous, symbolon.NotAdopted:
+		symbolon.UnverifiedEmail, symbolon.MetadataNotObject, symbolon.AdoptAmbiguous, symbolon.NotAdopted, decide.InviteVoid:
 		return true
 	case symbolon.DuplicateEmail, symbolon.DuplicateValue, symbolon.ColumnRefused:
 		return !p.entry.LeftOut && p.entry.Digest == digest

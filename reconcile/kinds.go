@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/decide"
 )
 
 // Kinds that only a run finds. Package symbolon has the others.
@@ -28,7 +29,7 @@ const (
 func Kinds() []symbolon.FindingKind {
 	return []symbolon.FindingKind{UnlinkedIdentity, StaleColumns, StateMismatch, OrphanUser, symbolon.MissingBackReference,
 		symbolon.DuplicateEmail, symbolon.DuplicateValue, symbolon.ColumnRefused, symbolon.CannotCreate, symbolon.UserGone, symbolon.ColumnDisagrees,
-		symbolon.ForeignBackReference, symbolon.MetadataNotObject, symbolon.ClaimedByOther, symbolon.VoucherVoid,
+		symbolon.ForeignBackReference, symbolon.MetadataNotObject, symbolon.ClaimedByOther, symbolon.VoucherVoid, decide.InviteVoid,
 		symbolon.RecreatedIdentity, symbolon.IdentityReturned, symbolon.RowKept, symbolon.Moved, symbolon.UnverifiedEmail,
 		symbolon.AdoptAmbiguous, symbolon.NotAdopted}
 }

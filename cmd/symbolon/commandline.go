@@ -21,6 +21,7 @@ type commandLine struct {
 	Bind      bindCmd      `cmd:"" help:"Bind an identity to an existing user."`
 	Adopt     adoptCmd     `cmd:"" help:"Match identities and users that existed before Symbolon."`
 	Voucher   voucherCmd   `cmd:"" help:"Print the metadata of a new identity for an existing user."`
+	Invite    inviteCmd    `cmd:"" help:"Print an invite, with which a person signs up as an existing user."`
 	Reconcile reconcileCmd `cmd:"" help:"Compare all identities with the users, and repair differences."`
 	Doctor    doctorCmd    `cmd:"" help:"Check the setup, and say what fixes it."`
 	Erase     eraseCmd     `cmd:"" help:"Erase a person permanently, at Ory and in the users table."`

@@ -82,7 +82,7 @@ func (c doctorCmd) Run(a *cli.App) error {
 			d.Prove = func(ctx context.Context) (doctor.Proof, error) { return table.Prove(ctx, json.RawMessage(traits)) }
 		}
 		if draws, err := s.Store.Draws(a.Ctx); d.Actions.Draws && err == nil && !draws {
-			d.Actions.WithoutReserve = true // the hook answers without an ID
+			d.Actions.WithoutReserve = !d.Actions.Invites // the hook answers without an ID
 		}
 	}
 	p := &doctorPrinter{out: a.Out, json: c.JSON, count: map[doctor.Verdict]int{}}

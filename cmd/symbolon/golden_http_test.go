@@ -394,6 +394,7 @@ func (s *goldenServer) operatorSide(ory *fakeory.Ory, ada, bob *symbolontest.Per
 		"GET /admin/identities/" + ada.IdentityID, "GET /admin/identities/42", "GET /admin/identities/" + nobodysID, "PATCH /admin/identities/42",
 		"POST /admin/identities/" + ada.IdentityID + "/sync", "POST /admin/identities/42/sync", "POST /admin/identities/" + nobodysID + "/sync", "GET /admin/identities/42/sync",
 		"POST /admin/users/" + adasUser + "/refresh", "POST /admin/users/42/refresh", "GET /admin/users/" + adasUser + "/refresh",
+		"POST /admin/users/" + adasUser + "/invite", "POST /admin/users/42/invite", "GET /admin/users/" + adasUser + "/invite",
 	} {
 		operator(request, "")
 	}

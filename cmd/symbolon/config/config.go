@@ -108,10 +108,13 @@ type ServeConfig struct {
 	Drain time.Duration `yaml:"drain"`
 }
 
-// HooksConfig overrides the keys that are derived from the secret.
+// HooksConfig is about the hooks, and overrides the keys that are derived from the secret.
 type HooksConfig struct {
 	Keys  HookKeys  `yaml:"keys"`
 	Basic BasicKeys `yaml:"basic"`
+
+	// Invites prints the reserve hook even if no ID can be reserved, because invites need it.
+	Invites bool `yaml:"invites"`
 }
 
 // BasicKeys are "user:password", for callers that support basic authentication only.

@@ -125,7 +125,7 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		"SYMBOLON_DATABASE": "postgres://u:p@pooler/x", "SYMBOLON_DATABASE_LISTEN": "postgres://u:p@direct/x", "SYMBOLON_DATABASE_POOL_MAX": "3", "SYMBOLON_DATABASE_POOL_STATEMENT_TIMEOUT": "7s",
 		"SYMBOLON_SECRET": cmdtest.Secret, "SYMBOLON_NEXT_SECRET": cmdtest.Key + "n", "SYMBOLON_PREVIOUS_SECRETS": cmdtest.Key + "p, " + cmdtest.Key + "q",
 		"SYMBOLON_SERVE_PUBLIC": ":1", "SYMBOLON_SERVE_ADMIN": ":2", "SYMBOLON_SERVE_ADMIN_KEY": cmdtest.Key + "a", "SYMBOLON_SERVE_URL": "http://s:1", "SYMBOLON_SERVE_TRUSTED_PROXIES": "::1, fd00::/8", "SYMBOLON_SERVE_DRAIN": "6s",
-		"SYMBOLON_HOOKS_KEYS_RESERVE": cmdtest.Key + "r", "SYMBOLON_HOOKS_KEYS_LINK": cmdtest.Key + "l," + cmdtest.Key + "m", "SYMBOLON_HOOKS_KEYS_SYNC": cmdtest.Key + "s", "SYMBOLON_HOOKS_BASIC_HYDRATE": "u:" + cmdtest.Key + "h",
+		"SYMBOLON_HOOKS_KEYS_RESERVE": cmdtest.Key + "r", "SYMBOLON_HOOKS_KEYS_LINK": cmdtest.Key + "l," + cmdtest.Key + "m", "SYMBOLON_HOOKS_KEYS_SYNC": cmdtest.Key + "s", "SYMBOLON_HOOKS_BASIC_HYDRATE": "u:" + cmdtest.Key + "h", "SYMBOLON_HOOKS_INVITES": "true",
 		"SYMBOLON_USERS_TABLE": "t", "SYMBOLON_USERS_ID": "i", "SYMBOLON_USERS_IDENTITY": "j", "SYMBOLON_USERS_NEW_ID": "identity",
 		"SYMBOLON_USERS_COLUMNS": `{"email":"traits.email"}`, "SYMBOLON_USERS_ON_USER_DELETED": "recreate",
 		"SYMBOLON_USERS_DENY": `{"banned":"suspended"}`, "SYMBOLON_USERS_WHEN_SCHEMA_ID": "a, b", "SYMBOLON_USERS_WHEN_VERIFIED": "true",

@@ -22,6 +22,7 @@ type people struct {
 	erasures      *erase.Erasures
 	verifier      *session.Verifier
 	backReference string // its key below metadata_public
+	reserves      bool   // the printed hooks have the reserve hook
 }
 
 // user answers GET /admin/users/{id}.
@@ -153,6 +154,36 @@ func (h *people) refresh(r *http.Request) (any, error) {
 		out.Denied, out.Unjudged = rec.Row.Denied, rec.Row.Unjudged
 	}
 	return out, nil
+}
+
+// invite answers POST /admin/users/{id}/invite. The body is {"for"}, or empty.
+func (h *people) invite(r *http.Request) (any, error) {
+	life := ""
+	if r.ContentLength != 0 || r.Header.Get("Content-Type") != "" {
+		body, err := readBody(r)
+		if err == nil {
+			err = parseObject(body, "The body may have the key for (a time such as 24h or 7d), or be empty.", map[string]any{"for": &life})
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	d, err := system.ParseLife(life)
+	if err != nil {
+		return nil, badRequest("for: " + err.Error() + ".")
+	}
+	user := symbolon.UserID(r.PathValue("id"))
+	switch {
+	case !h.reserves:
+		return nil, answer.New(409, answer.Conflict, system.NoReserveHook+".")
+	case system.CheckBind(user, "") != nil:
+		return nil, symbolon.ErrNotFound // no table has such a key
+	}
+	invite, err := h.linker.Invite(r.Context(), user, d)
+	if refused, ok := errors.AsType[*link.UninvitableError](err); ok {
+		err = answer.New(409, answer.Conflict, refused.Error()+".")
+	}
+	return invite, err
 }
 
 // forget answers DELETE /admin/users/{id}?half=user: the application is about to delete the

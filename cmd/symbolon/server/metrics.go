@@ -113,7 +113,7 @@ func (m *metrics) handler() http.Handler {
 
 // hookOutcomes are the outcomes of each hook.
 var hookOutcomes = map[string][]string{
-	"reserve": {hooks.Reserved, hooks.Passed, hooks.Undrawn, hooks.Unreadable, hooks.Refused},
+	"reserve": {hooks.Reserved, hooks.Passed, hooks.Undrawn, hooks.Invited, hooks.Uninvited, hooks.Unreadable, hooks.Refused},
 	"link":    {hooks.Done, hooks.Denied, hooks.Gone, hooks.Queued, hooks.Refused, hooks.Undetermined},
 	"sync":    {hooks.Done, hooks.Denied, hooks.Gone, hooks.Queued, hooks.Ignored, hooks.Refused, hooks.Undetermined},
 }

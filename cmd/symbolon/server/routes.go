@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 
+	"github.com/symbolon-id/symbolon/cmd/symbolon/system"
 	"github.com/symbolon-id/symbolon/internal/answer"
 )
 
@@ -28,7 +29,8 @@ func (p *Server) Public() http.Handler {
 // Operator is the operator's side. Every route requires the operator's key. If no key is
 // configured, only programs on this machine may use the routes.
 func (p *Server) Operator() http.Handler {
-	people := &people{store: p.Store, project: p.Config.Ory.Project, linker: p.Linker, erasures: p.Erasures(), verifier: p.verifier, backReference: p.Config.BackReferenceKey()}
+	people := &people{store: p.Store, project: p.Config.Ory.Project, linker: p.Linker, erasures: p.Erasures(), verifier: p.verifier, backReference: p.Config.BackReferenceKey(),
+		reserves: system.Actions(p.Config).Reserves()}
 	erasures := &erasures{Erasures: p.Erasures(), people: people, log: p.log}
 	findings := &findings{store: p.Store, project: p.Config.Ory.Project, cursors: newCursors(p.Config.Secrets()), repairs: p.repairs, notAdopted: p.NotAdopted}
 	admin := func(do operation) http.Handler { return adminHandler(do, p.log) }
@@ -36,6 +38,7 @@ func (p *Server) Operator() http.Handler {
 		{"GET", "/admin/users/{id}", admin(people.user)},
 		{"DELETE", "/admin/users/{id}", admin(erasures.eraseUser)},
 		{"POST", "/admin/users/{id}/refresh", admin(people.refresh)},
+		{"POST", "/admin/users/{id}/invite", admin(people.invite)},
 		{"GET", "/admin/identities/{id}", admin(onIdentity(people.identity))},
 		{"DELETE", "/admin/identities/{id}", admin(onIdentity(erasures.eraseIdentity))},
 		{"POST", "/admin/identities/{id}/sync", admin(onIdentity(people.sync))},

@@ -131,5 +131,5 @@ func NewCreator(c *config.Config) *createurl.Client {
 // Actions are the hooks that `actions print` prints.
 func Actions(c *config.Config) hooks.Actions {
 	return hooks.Actions{URL: c.Serve.URL, Keys: HookKeys(c), BackReference: backReference(c), Columns: c.Users.Columns, When: c.Users.When.Rule(),
-		NewID: c.Users.IDSource(), Draws: c.Draws()}
+		NewID: c.Users.IDSource(), Draws: c.Draws(), Invites: c.Hooks.Invites}
 }

@@ -31,7 +31,7 @@ const (
 )
 
 // TestRotation changes the secret of two replicas by the steps of docs/rotation.md, under
-// load. Hooks, reserved IDs, vouchers and assertions are accepted at every moment, also if
+// load. Hooks, reserved IDs, vouchers, invites and assertions are accepted at every moment, also if
 // the other replica has signed them.
 func TestRotation(t *testing.T) {
 	t.Parallel()
@@ -86,7 +86,7 @@ func startRotation(t *testing.T) *rotation {
 		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}}
 	r.hookKeys(secretBefore)
 	r.vouchersBy(secretBefore)
-	cmdtest.Exec(t, cmdtest.OpenDB(t, r.database), `insert into symbolon_users (id) select ('aaaaaaaa-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid from generate_series(1, 20000) n`)
+	cmdtest.Exec(t, cmdtest.OpenDB(t, r.database), `insert into symbolon_users (id) select ('aaaaaaaa-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid from generate_series(1, 40000) n`)
 	return r
 }
 
@@ -196,7 +196,27 @@ func (r *rotation) round(replica int) error {
 	if err = errors.Join(err, r.arrives(1-replica, token, string(invited))); err != nil {
 		return fmt.Errorf("a person with a voucher: %w", err)
 	}
+	if err := r.inviteGuest(replica, minters[rand.IntN(len(minters))]); err != nil {
+		return fmt.Errorf("a person with an invite: %w", err)
+	}
 	return nil
+}
+
+// inviteGuest signs a person up with an invite at one replica. The other one makes the link.
+func (r *rotation) inviteGuest(replica int, minter *mint.Minter) error {
+	guest := symbolon.UserID(fmt.Sprintf("aaaaaaaa-0000-4000-8000-%012d", r.signedUp.Add(1)))
+	invite, err := minter.Invite(guest, time.Now().Add(time.Hour))
+	if err != nil {
+		return err
+	}
+	_, body, err := r.ask(replica, "POST", "/hooks/reserve", fmt.Sprintf(`{"invite":%q}`, invite), hooks.KeyHeader, r.hooks.Load().Reserve[0])
+	var answer struct {
+		Identity map[string]any
+	}
+	if err = errors.Join(err, json.Unmarshal(body, &answer)); err != nil {
+		return err
+	}
+	return r.arrives(1-replica, r.person("metadata_public", answer.Identity["metadata_public"]), string(guest))
 }
 
 // arrives sends a request of a person, who must be the user in the parameter want.
@@ -214,7 +234,7 @@ func (r *rotation) arrives(replica int, token, want string) error {
 // person makes an identity with metadata, and a session.
 func (r *rotation) person(key string, metadata any) (token string) {
 	token = fmt.Sprintf("ory_st_%032d", r.people.Add(1))
-	id := r.ory.PutIdentity(map[string]any{"id": r.identity(token), "created_at": "2025-01-02T03:04:05Z", key: metadata,
+	id := r.ory.PutIdentity(map[string]any{"id": r.identity(token), "created_at": time.Now().UTC(), key: metadata,
 		"traits": map[string]any{"email": token + "@example.com"}})
 	r.ory.PutSession(fakeory.Session{IdentityID: id, Token: token, IssuedAt: time.Now().UTC().Add(-time.Minute)})
 	return token
