@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/decide"
@@ -30,6 +31,10 @@ type Merged struct {
 
 // errChanged ends an attempt because the primary identity of a user has changed meanwhile.
 var errChanged = errors.New("the user has another primary identity now")
+
+// errApplication: the users of an application that makes them itself cannot be merged.
+var errApplication = &symbolon.ConflictError{Reason: "the application makes its users itself (create_url), and Symbolon cannot move its data; " +
+	"an identity that has no user yet can be bound with also"}
 
 // bindAlso makes an identity a further one of a user.
 func (l *Linker) bindAlso(ctx context.Context, id symbolon.IdentityID, user symbolon.UserID, o symbolon.BindOptions) (symbolon.Link, error) {
@@ -75,7 +80,7 @@ func (l *Linker) primaryOf(ctx context.Context, user symbolon.UserID) (symbolon.
 		return "", err
 	}
 	primary := rec.Row.Linked
-	if primary == "" {
+	if primary == "" || !strings.EqualFold(string(rec.Row.ID), string(user)) { // or the ID is an identity's, too
 		return "", nil
 	}
 	switch identity, err := l.Ory.Identity(ctx, primary); {
@@ -118,6 +123,9 @@ func (l *Linker) Merge(ctx context.Context, from, into symbolon.UserID, o MergeO
 	l.setup()
 	if err := l.checkMerge(o); err != nil {
 		return Merged{}, err
+	}
+	if l.Store.NewID() == symbolon.ByApplication {
+		return Merged{}, fmt.Errorf("merge: %w", errApplication)
 	}
 	for range maxRounds {
 		m, err := l.merge(ctx, from, into, o)

@@ -25,10 +25,15 @@ and exists (select 1 from symbolon.links o join {users} u on lower(cast(u.{ident
 	// furtherEntries reads the entries of a user's further identities, also of those that have ended.
 	furtherEntries = `
 select identity_id, user_id, state, reason, way, linked_at, ticket, digest, back_reference, also from symbolon.links
-where project = $1 and also = $2 and user_id = $2 order by identity_id`
+where project = $1 and also = $2 and (user_id = $2 or state in ('gone', 'erased')) order by identity_id`
 
 	moveFurther = `
-update symbolon.links set user_id = $1, also = $1 where project = $2 and identity_id = $3 and also = user_id`
+update symbolon.links set user_id = $1, also = $1 where project = $2 and identity_id = $3 and also = user_id and state = 'held'`
+
+	// moveEnded is moveFurther for an identity that signs in no more. An erasure of the user
+	// still has to find it.
+	moveEnded = `
+update symbolon.links set also = $1 where project = $2 and identity_id = $3 and state in ('gone', 'erased')`
 )
 
 // saveArgs are the parameters of saveEntry.
@@ -102,11 +107,15 @@ func (w *writer) moveFurther(ctx context.Context, from, to symbolon.UserID) erro
 		return err
 	}
 	for _, l := range further {
-		n, err := w.db.exec(ctx, moveFurther, string(to), w.q.Project, string(l.Identity))
+		text := moveFurther
+		if l.State != symbolon.Also {
+			text = moveEnded
+		}
+		n, err := w.db.exec(ctx, text, string(to), w.q.Project, string(l.Identity))
 		if err != nil {
 			return err
 		}
-		if n > 0 {
+		if n > 0 && l.State == symbolon.Also {
 			w.event(symbolon.Event{Kind: symbolon.IdentityAdded, Identity: l.Identity, User: to, Before: from, Detail: w.plan.Why})
 		}
 	}

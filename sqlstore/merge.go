@@ -74,11 +74,8 @@ func (w *writer) mayMerge(ctx context.Context, from, into symbolon.UserID) error
 	conflict := func(why string) error {
 		return plainError{&symbolon.ConflictError{Identity: w.q.Reading.Identity.ID, User: into, Reason: why}}
 	}
-	switch {
-	case w.shape.users.one():
+	if w.shape.users.one() {
 		return conflict("the table's key is the identity's ID, so the row of user " + string(from) + " cannot lose its identity")
-	case w.store.NewID() == ByApplication:
-		return conflict("the application makes its users itself (create_url), so Symbolon cannot move its data; bind --also adds an identity that has no user")
 	}
 	var n int
 	if err := w.db.queryRow(ctx, beingErased, w.q.Project, string(from), string(into)).Scan(&n); err != nil || n == 0 {

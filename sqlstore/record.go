@@ -114,6 +114,9 @@ type historian struct {
 func (h *historian) find(ctx context.Context, id string) (symbolon.Record, error) {
 	if identity, err := symbolon.ParseIdentityID(id); err == nil {
 		out, err := h.ofIdentity(ctx, identity)
+		if err == nil && h.db.store.NewID() == ByIdentity { // it is a user's ID as well
+			out.MergedInto, out.MergedBy, _, err = h.mergeOf(ctx, h.project, symbolon.UserID(identity))
+		}
 		if err != nil || !empty(out) {
 			return out, err
 		}
