@@ -38,7 +38,7 @@ func BindAlso(r symbolon.Reading, e symbolon.Evidence, user symbolon.UserID, o s
 	conflict := func(format string, args ...any) (symbolon.Plan, error) {
 		return symbolon.Plan{}, &symbolon.ConflictError{Identity: r.Identity.ID, User: user, Reason: fmt.Sprintf(format, args...)}
 	}
-	if err := partOf(r, claimedAt(e, 0), user); err != nil {
+	if err := partOf(r.Identity.ID, claimedAt(e, 0), user); err != nil {
 		return symbolon.Plan{}, err
 	}
 	switch link := e.Link; {
@@ -64,13 +64,13 @@ func BindAlso(r symbolon.Reading, e symbolon.Evidence, user symbolon.UserID, o s
 
 // partOf returns the reason why a user can be no side of a merge and can have no further
 // identity: it does not exist, its two halves disagree, or it is denied.
-func partOf(r symbolon.Reading, c symbolon.Claimed, user symbolon.UserID) error {
+func partOf(id symbolon.IdentityID, c symbolon.Claimed, user symbolon.UserID) error {
 	conflict := func(format string, args ...any) error {
-		return &symbolon.ConflictError{Identity: r.Identity.ID, User: user, Reason: fmt.Sprintf(format, args...)}
+		return &symbolon.ConflictError{Identity: id, User: user, Reason: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case c.Retired:
-		return conflict("this ID belonged to a user that was deleted or merged and is never given out again")
+		return conflict("user %s was deleted or merged, and its ID is never given out again", user)
 	case c.Row == nil:
 		return fmt.Errorf("user %s has no row in the users table: %w", user, symbolon.ErrNotFound)
 	case !hasPrimary(*c.Row):
@@ -109,12 +109,12 @@ func Unlink(r symbolon.Reading, e symbolon.Evidence, why string) (symbolon.Plan,
 func Merge(r symbolon.Reading, e symbolon.Evidence, from, into symbolon.UserID, why string) (symbolon.Plan, error) {
 	id := r.Identity.ID
 	for at, user := range []symbolon.UserID{from, into} {
-		if err := partOf(r, claimedAt(e, at), user); err != nil {
+		if err := partOf("", claimedAt(e, at), user); err != nil {
 			return symbolon.Plan{}, err
 		}
 	}
 	conflict := func(reason string) (symbolon.Plan, error) {
-		return symbolon.Plan{}, &symbolon.ConflictError{Identity: id, User: into, Reason: reason}
+		return symbolon.Plan{}, &symbolon.ConflictError{User: into, Reason: reason}
 	}
 	switch {
 	case claimedAt(e, 0).Row.ID == claimedAt(e, 1).Row.ID:
@@ -132,9 +132,9 @@ func Merge(r symbolon.Reading, e symbolon.Evidence, from, into symbolon.UserID, 
 //
 // A *symbolon.ConflictError says why this is not possible.
 func Unmerge(r symbolon.Reading, e symbolon.Evidence, from, into symbolon.UserID, why string) (symbolon.Plan, error) {
-	id, c := r.Identity.ID, claimedAt(e, 0)
+	c := claimedAt(e, 0)
 	conflict := func(reason string) (symbolon.Plan, error) {
-		return symbolon.Plan{}, &symbolon.ConflictError{Identity: id, User: from, Reason: reason}
+		return symbolon.Plan{}, &symbolon.ConflictError{User: from, Reason: reason}
 	}
 	switch {
 	case e.Link != nil && e.Link.State == symbolon.Linked && e.Link.User == from:

@@ -85,11 +85,11 @@ func (l *Linker) primaryOf(ctx context.Context, user symbolon.UserID) (symbolon.
 	}
 	switch identity, err := l.Ory.Identity(ctx, primary); {
 	case errors.Is(err, symbolon.ErrNotFound):
-		return "", &symbolon.ConflictError{Identity: primary, User: user, Reason: "Ory no longer has the user's primary identity"}
+		return "", &symbolon.ConflictError{User: user, Reason: fmt.Sprintf("Ory no longer has the primary identity of user %s", user)}
 	case err != nil:
 		return "", err
 	case identity.State != symbolon.Active:
-		return "", &symbolon.ConflictError{Identity: primary, User: user, Reason: "the user's primary identity is not active at Ory"}
+		return "", &symbolon.ConflictError{User: user, Reason: fmt.Sprintf("the primary identity of user %s is not active at Ory", user)}
 	}
 	return primary, nil
 }
@@ -195,7 +195,7 @@ func (l *Linker) merge(ctx context.Context, from, into symbolon.UserID, o MergeO
 func (l *Linker) mergedBefore(ctx context.Context, m Merged, rec symbolon.Record) (Merged, error) {
 	m.Identity, m.Done = rec.MergedBy, true
 	if rec.MergedInto != m.Into {
-		return m, &symbolon.ConflictError{Identity: rec.MergedBy, User: m.Into, Reason: fmt.Sprintf("user %s was merged into user %s", m.From, rec.MergedInto)}
+		return m, &symbolon.ConflictError{User: m.Into, Reason: fmt.Sprintf("user %s was merged into user %s", m.From, rec.MergedInto)}
 	}
 	var err error
 	m.Primary, err = l.primaryOf(ctx, m.Into)

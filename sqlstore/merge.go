@@ -72,7 +72,7 @@ func (w *writer) merge(ctx context.Context) error {
 // hold its result.
 func (w *writer) mayMerge(ctx context.Context, from, into symbolon.UserID) error {
 	conflict := func(why string) error {
-		return plainError{&symbolon.ConflictError{Identity: w.q.Reading.Identity.ID, User: into, Reason: why}}
+		return plainError{&symbolon.ConflictError{User: into, Reason: why}}
 	}
 	if w.shape.users.one() {
 		return conflict("the table's key is the identity's ID, so the row of user " + string(from) + " cannot lose its identity")
@@ -117,7 +117,7 @@ func (w *writer) revive(ctx context.Context, user symbolon.UserID) error {
 		return err
 	}
 	conflict := func(why string) error {
-		return plainError{&symbolon.ConflictError{Identity: w.q.Reading.Identity.ID, User: user, Reason: why}}
+		return plainError{&symbolon.ConflictError{User: user, Reason: why}}
 	}
 	switch {
 	case id != w.q.Reading.Identity.ID || w.before.State != symbolon.Also || w.before.User != into:
