@@ -63,7 +63,7 @@ func (h *people) bind(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	link, err := h.linker.Bind(r.Context(), b.identity, b.user, symbolon.BindOptions{Move: b.move, Why: b.why})
+	link, err := h.linker.Bind(r.Context(), b.identity, b.user, symbolon.BindOptions{Move: b.move, Also: b.also, Why: b.why})
 	if err != nil {
 		return nil, err
 	}
@@ -82,14 +82,15 @@ type bindRequest struct {
 	identity symbolon.IdentityID
 	user     symbolon.UserID
 	move     bool
+	also     bool
 	why      string
 }
 
-// parseBind reads {"identity_id", "user_id", "move", "why"}.
+// parseBind reads {"identity_id", "user_id", "move", "also", "why"}.
 func parseBind(body []byte) (b bindRequest, err error) {
 	var identity string
-	err = parseObject(body, "The body may have these keys: identity_id, user_id and why (text), move (true or false).",
-		map[string]any{"identity_id": &identity, "user_id": &b.user, "move": &b.move, "why": &b.why})
+	err = parseObject(body, "The body may have these keys: identity_id, user_id and why (text), move and also (true or false).",
+		map[string]any{"identity_id": &identity, "user_id": &b.user, "move": &b.move, "also": &b.also, "why": &b.why})
 	if err == nil {
 		b.identity, err = parseIdentity(identity)
 	}
@@ -114,7 +115,19 @@ func (h *people) revoke(r *http.Request) (any, error) {
 
 // revokeAll answers DELETE /admin/identities/{id}/sessions.
 func (h *people) revokeAll(r *http.Request, id symbolon.IdentityID) (any, error) {
-	return nil, h.verifier.Revoke(r.Context(), id)
+	if err := h.verifier.Revoke(r.Context(), id); err != nil {
+		return nil, err
+	}
+	all, err := h.linker.Identities(r.Context(), string(id)) // a person's further identities are revoked, too
+	if errors.Is(err, symbolon.ErrNotFound) {
+		return nil, nil
+	}
+	for _, other := range all {
+		if err == nil && other != id {
+			err = h.verifier.Revoke(r.Context(), other)
+		}
+	}
+	return nil, err
 }
 
 // refreshed is the answer of refresh. Link is null if the user has no identity.
@@ -132,6 +145,7 @@ func (h *people) refresh(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.purgeFurther(rec)
 	if identity := identityOf(rec); identity != "" {
 		h.verifier.Purge(identity)
 		_, err := h.linker.Refresh(r.Context(), identity, symbolon.FromOperator)
@@ -165,6 +179,7 @@ func (h *people) forget(r *http.Request) (any, error) {
 	if err := h.store.ForgetUser(r.Context(), h.project, symbolon.UserID(r.PathValue("id"))); err != nil {
 		return nil, err
 	}
+	h.purgeFurther(rec)
 	if identity := identityOf(rec); identity != "" {
 		h.verifier.Purge(identity)
 	}
