@@ -14,9 +14,7 @@ const (
 	UserRecreated EventKind = "user.recreated" // a deleted user was replaced by a new one
 	UserForgotten EventKind = "user.forgotten" // the application deleted its user
 	LinkHeld      EventKind = "link.held"      // the identity was put on hold
-	IdentityAdded EventKind = "identity.added" // an identity became a further one of its user
-	UserMerged    EventKind = "user.merged"    // a user ended, and its identity got the user into which it was merged
-	LinkMoved     EventKind = "link.moved"     // the operator moved a bond
+	LinkMoved     EventKind = "link.moved"     // the operator moved a bond; if the event has a user, the identity became a further one of this user
 	IdentityGone  EventKind = "identity.gone"  // Ory no longer has the identity; the user's row followed the policy
 	UserErased    EventKind = "user.erased"    // the operator erased the person
 	ClaimRefused  EventKind = "claim.refused"  // a claim on an existing user was refused

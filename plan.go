@@ -4,18 +4,16 @@ package symbolon
 type Action string
 
 const (
-	Keep     Action = "keep"    // write no bond; only open the findings
-	Update   Action = "update"  // write the projected columns and the ticket of an existing bond
-	Create   Action = "create"  // make a user and link it
-	Attach   Action = "attach"  // link an existing user, and fill its identity column
-	Hold     Action = "hold"    // put the identity on hold: no user until an operator decides
-	Wait     Action = "wait"    // write nothing at all: no user until the project's start is settled
-	Deny     Action = "deny"    // leave the bond as it is, but hand its user out to nobody
-	Detach   Action = "detach"  // undo an adoption: remove the bond, or, if Reason is set, put the identity on hold again
-	LinkAlso Action = "also"    // link the identity to User as a further identity; no row is changed
-	Merge    Action = "merge"   // end the identity's user, which Plan.Retire names, and link the identity to User as a further one
-	Confirm  Action = "confirm" // record BackReference in the entry of an existing bond
-	End      Action = "end"     // end the bond: set the entry's state to Plan.State, and apply the policy Plan.Row to the row
+	Keep    Action = "keep"    // write no bond; only open the findings
+	Update  Action = "update"  // write the projected columns and the ticket of an existing bond
+	Create  Action = "create"  // make a user and link it
+	Attach  Action = "attach"  // link an existing user, and fill its identity column
+	Hold    Action = "hold"    // put the identity on hold: no user until an operator decides
+	Wait    Action = "wait"    // write nothing at all: no user until the project's start is settled
+	Deny    Action = "deny"    // leave the bond as it is, but hand its user out to nobody
+	Detach  Action = "detach"  // undo an adoption: remove the bond, or, if Reason is set, put the identity on hold again
+	Confirm Action = "confirm" // record BackReference in the entry of an existing bond
+	End     Action = "end"     // end the bond: set the entry's state to Plan.State, and apply the policy Plan.Row to the row
 )
 
 // Plan is a decision: what a [Store] writes and records in one transaction.
@@ -35,6 +33,11 @@ type Plan struct {
 	// Retire is the identity's former user. Its ID is never given out again. Further identities
 	// of this user go to the new user.
 	Retire UserID
+
+	// Also is used by Attach only. The identity becomes a further one of User, whose row is not
+	// changed. With Retire the former user is merged into User: its row is deactivated and
+	// loses its identity.
+	Also bool
 
 	// Revive is used by Attach only. It says that User was merged into the identity's present
 	// user, and that the merge is undone: the ID is not retired any more.

@@ -59,7 +59,7 @@ func BindAlso(r symbolon.Reading, e symbolon.Evidence, user symbolon.UserID, o s
 	if r.Identity.State != symbolon.Active {
 		return conflict("the identity is not active at Ory")
 	}
-	return symbolon.Plan{Action: symbolon.LinkAlso, User: user, Why: cmp.Or(o.Why, "the operator's order: a further identity")}, nil
+	return symbolon.Plan{Action: symbolon.Attach, Also: true, User: user, Why: cmp.Or(o.Why, "the operator's order: a further identity")}, nil
 }
 
 // partOf returns the reason why a user can be no side of a merge and can have no further
@@ -124,7 +124,7 @@ func Merge(r symbolon.Reading, e symbolon.Evidence, from, into symbolon.UserID, 
 	case r.Identity.State != symbolon.Active:
 		return conflict(fmt.Sprintf("the identity of user %s is not active at Ory", from))
 	}
-	return symbolon.Plan{Action: symbolon.Merge, User: into, Retire: from, Why: cmp.Or(why, fmt.Sprintf("the operator's order: user %s was merged into user %s", from, into))}, nil
+	return symbolon.Plan{Action: symbolon.Attach, Also: true, User: into, Retire: from, Why: cmp.Or(why, fmt.Sprintf("the operator's order: user %s was merged into user %s", from, into))}, nil
 }
 
 // Unmerge decides what the operator ordered: the merge of the user from is undone, and the

@@ -60,12 +60,12 @@ func changesAnswer(r symbolon.Reading, out symbolon.Outcome) bool {
 	switch out.Plan.Action {
 	case symbolon.Hold, symbolon.Deny:
 		return len(out.Opened) > 0
-	case symbolon.End, symbolon.Detach, symbolon.LinkAlso, symbolon.Merge:
+	case symbolon.End, symbolon.Detach:
 		return true
 	case symbolon.Update:
 		return r.Identity.State == symbolon.Inactive // Ory accepts none of its sessions any more; a cache might
 	case symbolon.Create, symbolon.Attach:
-		return out.Plan.Retire != "" || out.Plan.Revive || out.New && (r.Source == symbolon.FromOperator || r.Source == symbolon.FromAdopt)
+		return out.Plan.Retire != "" || out.Plan.Revive || out.Plan.Also || out.New && (r.Source == symbolon.FromOperator || r.Source == symbolon.FromAdopt)
 	}
 	return false
 }

@@ -74,7 +74,7 @@ func (w *writer) linkAlso(ctx context.Context) error {
 	if !ok {
 		return plainError{fmt.Errorf("user ID %q: %w %s", w.plan.User, errNoKey, w.shape.users.table())}
 	}
-	e := symbolon.Event{Kind: symbolon.IdentityAdded, User: user, Detail: w.plan.Why}
+	e := symbolon.Event{Kind: symbolon.LinkMoved, User: user, Detail: w.plan.Why}
 	if w.before.User != user {
 		e.Before = w.before.User
 	}
@@ -116,7 +116,7 @@ func (w *writer) moveFurther(ctx context.Context, from, to symbolon.UserID) erro
 			return err
 		}
 		if n > 0 && l.State == symbolon.Also {
-			w.event(symbolon.Event{Kind: symbolon.IdentityAdded, Identity: l.Identity, User: to, Before: from, Detail: w.plan.Why})
+			w.event(symbolon.Event{Kind: symbolon.LinkMoved, Identity: l.Identity, User: to, Before: from, Detail: w.plan.Why})
 		}
 	}
 	return nil

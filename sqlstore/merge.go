@@ -30,7 +30,7 @@ and (e.user_id in ($2, $3) or e.identity_id in (select l.identity_id from symbol
 	// cameWith finds the further identities that the user $3 got when $2 was merged into it.
 	cameWith = `
 select l.identity_id from symbolon.links l where l.project = $1 and l.also = $3 and l.user_id = $3
-and exists (select 1 from symbolon.events e where e.project = $1 and e.identity_id = l.identity_id and e.kind = 'identity.added'
+and exists (select 1 from symbolon.events e where e.project = $1 and e.identity_id = l.identity_id and e.kind = 'link.moved'
     and e.before_id = $2 and e.user_id = $3)
 order by l.identity_id`
 )
@@ -64,8 +64,13 @@ func (w *writer) merge(ctx context.Context) error {
 		return err
 	}
 	w.becomeFurther(into)
-	w.event(symbolon.Event{Kind: symbolon.UserMerged, User: into, Before: from, Detail: w.plan.Why})
+	w.event(symbolon.Event{Kind: symbolon.LinkMoved, User: into, Before: from, Detail: w.plan.Why})
 	return w.closeFindings(ctx)
+}
+
+// merges reports whether the plan merges users.
+func (w *writer) merges() bool {
+	return w.plan.Action == symbolon.Attach && w.plan.Also && w.plan.Retire != ""
 }
 
 // mayMerge refuses a merge of users who are being erased, and a merge in a table that cannot
@@ -133,7 +138,7 @@ func (w *writer) revive(ctx context.Context, user symbolon.UserID) error {
 		if _, err := w.db.exec(ctx, moveFurther, string(user), w.q.Project, string(other)); err != nil {
 			return err
 		}
-		w.event(symbolon.Event{Kind: symbolon.IdentityAdded, Identity: other, User: user, Before: into, Detail: w.plan.Why})
+		w.event(symbolon.Event{Kind: symbolon.LinkMoved, Identity: other, User: user, Before: into, Detail: w.plan.Why})
 	}
 	for _, text := range []string{deleteRetired, deleteMerge} {
 		if _, err := w.db.exec(ctx, text, w.q.Project, string(user)); err != nil {
@@ -159,7 +164,7 @@ func (w *writer) callMerge(ctx context.Context, tx *Tx) error {
 	call, name, from, into := w.store.OnMerge, "on merge", w.plan.Retire, w.plan.User
 	if w.movedBack {
 		call, name, from, into = w.store.OnUnmerge, "on unmerge", w.plan.User, w.before.User
-	} else if w.plan.Action != symbolon.Merge {
+	} else if !w.merges() {
 		return nil
 	}
 	if call == nil {

@@ -24,13 +24,15 @@ func (w *writer) apply(ctx context.Context) error {
 	case symbolon.Create:
 		return w.create(ctx)
 	case symbolon.Attach:
+		switch {
+		case w.merges():
+			return w.merge(ctx)
+		case w.plan.Also:
+			return w.linkAlso(ctx)
+		}
 		return w.attach(ctx)
 	case symbolon.Detach:
 		return w.detach(ctx)
-	case symbolon.LinkAlso:
-		return w.linkAlso(ctx)
-	case symbolon.Merge:
-		return w.merge(ctx)
 	case symbolon.Hold:
 		return w.hold()
 	case symbolon.End:

@@ -45,7 +45,7 @@ func testFurther(w *world) {
 	w.signsIn(first, user)
 	same(w, "rows", len(w.Users()), 1)
 	same(w, "the row's identity", w.Users()[user], first.ID)
-	same(w, "history", w.events(second.ID), "user.linked identity.added") // of the identity and of its user
+	same(w, "history", w.events(second.ID), "user.linked link.moved") // of the identity and of its user
 	for _, id := range []string{string(user), string(first.ID), string(second.ID)} {
 		rec := w.record(id)
 		if len(rec.Also) != 1 || rec.Also[0] != bond || rec.Row == nil || rec.Row.ID != user {

@@ -390,11 +390,13 @@ func (w *world) replay(id symbolon.IdentityID) (link symbolon.Link) {
 		switch e.Kind {
 		case symbolon.UserLinked, symbolon.UserRecreated:
 			link.State, link.User, link.Reason = symbolon.Linked, e.User, ""
-		case symbolon.IdentityAdded, symbolon.UserMerged:
-			link.State, link.User, link.Reason = symbolon.Also, e.User, ""
 		case symbolon.LinkHeld:
 			link.State, link.Reason = symbolon.OnHold, e.Finding
 		case symbolon.LinkMoved:
+			if e.User != "" {
+				link.State, link.User, link.Reason = symbolon.Also, e.User, ""
+				continue
+			}
 			link.State, link.Reason = symbolon.OnHold, symbolon.Moved
 			if link.User == "" {
 				link.User = e.Before

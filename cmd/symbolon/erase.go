@@ -145,7 +145,7 @@ func (c eraseCmd) finish(a *cli.App, e *erase.Erasures, begun symbolon.Erasure) 
 	switch {
 	case err != nil:
 		return cli.Hint(err, "the erasure is recorded; the server or `symbolon erase --resume` continues it")
-	case begun.Step == symbolon.EraseWithdrawn:
+	case begun.Step == erase.StepWithdrawn:
 		return cli.Hint(errors.New("the erasure was withdrawn, because the link changed before the erasure began"), "`symbolon show ID` shows both halves")
 	}
 	return nil
