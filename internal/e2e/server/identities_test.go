@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"os/exec"
 	"strings"
 	"testing"
@@ -14,7 +15,7 @@ import (
 func (p *process) run(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := p.command(args...).Output()
-	if failed, ok := err.(*exec.ExitError); ok {
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 		t.Fatalf("%s: %v %s%s", strings.Join(args, " "), err, out, failed.Stderr)
 	} else if err != nil {
 		t.Fatal(err)
