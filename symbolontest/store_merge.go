@@ -307,41 +307,38 @@ func testMergeRaces(w *world) {
 	if w.OneColumn || w.Store.NewID() == symbolon.ByApplication {
 		return
 	}
-	rounds := 2
-	for range rounds {
-		for name, beside := range map[string]func(first, second symbolon.Identity, into, from symbolon.UserID) error{
-			"the same merge": func(_, _ symbolon.Identity, into, from symbolon.UserID) error {
-				_, err := w.linker.Merge(w.ctx, from, into, link.MergeOptions{})
-				return err
-			},
-			"the opposite merge": func(_, _ symbolon.Identity, into, from symbolon.UserID) error {
-				_, err := w.linker.Merge(w.ctx, into, from, link.MergeOptions{})
-				return err
-			},
-			"a sign-in": func(first, second symbolon.Identity, _, _ symbolon.UserID) error {
-				_, err := w.linker.Refresh(w.ctx, second.ID, symbolon.FromSyncHook)
-				_, err2 := w.linker.Refresh(w.ctx, first.ID, symbolon.FromSyncHook)
-				return errors.Join(err, err2)
-			},
-			"an erasure": func(_, second symbolon.Identity, _, _ symbolon.UserID) error {
-				_, err := w.linker.Erase(w.ctx, second.ID, symbolon.AnonymiseRow, "")
-				return err
-			},
-			"an erasure of the other": func(first, _ symbolon.Identity, _, _ symbolon.UserID) error {
-				_, err := w.linker.Erase(w.ctx, first.ID, symbolon.AnonymiseRow, "")
-				return err
-			},
-			"a move": func(first, second symbolon.Identity, into, from symbolon.UserID) error { // puts an identity on hold
-				_, err := w.linker.Bind(w.ctx, w.identity("").ID, from, symbolon.BindOptions{Move: true})
-				return err
-			},
-			"a deletion": func(_, _ symbolon.Identity, into, _ symbolon.UserID) error {
-				w.InTx(func(tx symbolon.Execer) error { return w.Store.Forget(w.ctx, tx, "default", into) })
-				return nil
-			},
-		} {
-			w.raceMerge(name, beside)
-		}
+	for name, beside := range map[string]func(first, second symbolon.Identity, into, from symbolon.UserID) error{
+		"the same merge": func(_, _ symbolon.Identity, into, from symbolon.UserID) error {
+			_, err := w.linker.Merge(w.ctx, from, into, link.MergeOptions{})
+			return err
+		},
+		"the opposite merge": func(_, _ symbolon.Identity, into, from symbolon.UserID) error {
+			_, err := w.linker.Merge(w.ctx, into, from, link.MergeOptions{})
+			return err
+		},
+		"a sign-in": func(first, second symbolon.Identity, _, _ symbolon.UserID) error {
+			_, err := w.linker.Refresh(w.ctx, second.ID, symbolon.FromSyncHook)
+			_, err2 := w.linker.Refresh(w.ctx, first.ID, symbolon.FromSyncHook)
+			return errors.Join(err, err2)
+		},
+		"an erasure": func(_, second symbolon.Identity, _, _ symbolon.UserID) error {
+			_, err := w.linker.Erase(w.ctx, second.ID, symbolon.AnonymiseRow, "")
+			return err
+		},
+		"an erasure of the other": func(first, _ symbolon.Identity, _, _ symbolon.UserID) error {
+			_, err := w.linker.Erase(w.ctx, first.ID, symbolon.AnonymiseRow, "")
+			return err
+		},
+		"a move": func(first, second symbolon.Identity, into, from symbolon.UserID) error { // puts an identity on hold
+			_, err := w.linker.Bind(w.ctx, w.identity("").ID, from, symbolon.BindOptions{Move: true})
+			return err
+		},
+		"a deletion": func(_, _ symbolon.Identity, into, _ symbolon.UserID) error {
+			w.InTx(func(tx symbolon.Execer) error { return w.Store.Forget(w.ctx, tx, "default", into) })
+			return nil
+		},
+	} {
+		w.raceMerge(name, beside)
 	}
 }
 
