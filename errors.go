@@ -78,7 +78,7 @@ func (e *TakenError) Error() string {
 
 // ConflictError says which bond a request contradicts. It matches ErrConflict.
 type ConflictError struct {
-	Identity IdentityID
+	Identity IdentityID // empty: the request was not about the bond of one identity
 	User     UserID
 	Reason   string
 	Movable  bool // a call with BindOptions.Move ends the bond that is in the way
@@ -88,6 +88,9 @@ func (e *ConflictError) Error() string {
 	reason := e.Reason
 	if e.Movable {
 		reason += "; the option move ends that link"
+	}
+	if e.Identity == "" {
+		return reason
 	}
 	return fmt.Sprintf("bind identity %s to user %s: %s", e.Identity, e.User, reason)
 }

@@ -14,7 +14,7 @@ const (
 	UserRecreated EventKind = "user.recreated" // a deleted user was replaced by a new one
 	UserForgotten EventKind = "user.forgotten" // the application deleted its user
 	LinkHeld      EventKind = "link.held"      // the identity was put on hold
-	LinkMoved     EventKind = "link.moved"     // the operator moved a bond
+	LinkMoved     EventKind = "link.moved"     // the operator moved a bond; if the event has a user, the identity became a further one of this user
 	IdentityGone  EventKind = "identity.gone"  // Ory no longer has the identity; the user's row followed the policy
 	UserErased    EventKind = "user.erased"    // the operator erased the person
 	ClaimRefused  EventKind = "claim.refused"  // a claim on an existing user was refused

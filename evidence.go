@@ -68,6 +68,10 @@ type Query struct {
 	// is empty unless the policy trusts verified e-mail.
 	Emails []string
 
+	// Locks are other identities whose entries Write locks before it reads, if they exist. They
+	// are the present identities of the users that the plan is about.
+	Locks []IdentityID
+
 	// AskHolders says that the caller can read other identities at Ory. If the table refuses
 	// a value because the row of another linked identity holds it, Write then writes nothing
 	// and returns a *[TakenError]. A store may ignore it.

@@ -14,9 +14,15 @@ const (
 	Forgotten LinkState = "forgotten" // the application deleted its user
 	Gone      LinkState = "gone"      // Ory no longer has the identity, which was proved
 	Erased    LinkState = "erased"    // the operator erased the person
+
+	// Also: the identity signs in as a user whose primary identity is another one, because an
+	// operator or the application named it. Its end, its data and its state at Ory change no
+	// row.
+	Also LinkState = "also"
 )
 
-// Link is the bond of one identity and one user: an entry of the ledger.
+// Link is the bond of one identity and one user: an entry of the ledger. A user has at most
+// one link in the state [Linked], which is the link of its primary identity.
 type Link struct {
 	Project       string
 	Identity      IdentityID
@@ -53,6 +59,14 @@ type Record struct {
 	Row      *Row  // the application's row; nil: none
 	Findings []Finding
 	Events   []Event // the newest 100, oldest first
+
+	// Also are the entries of the user's further identities, also of those that have ended.
+	Also []Link
+
+	// MergedInto is the user into which this one was merged, and MergedBy is the identity that
+	// it had. Empty: it was not merged, or the merge was undone.
+	MergedInto UserID
+	MergedBy   IdentityID
 }
 
 // Proof is the kind of evidence that an identity and an existing user belong to the same
@@ -104,6 +118,10 @@ type BindOptions struct {
 	// Ory still has, and the identity's link with another user. Without Move such a bind is
 	// a *ConflictError.
 	Move bool
+
+	// Also binds the identity as a further one. The user keeps its primary identity. The call
+	// then needs Ory's admin API, and both identities must be active there.
+	Also bool
 
 	// Why is kept in the history: a ticket number, never a person's name or address. See
 	// link.CheckWhy.

@@ -30,8 +30,18 @@ type Plan struct {
 	// another ID, it rolls back and decides again with Evidence.Unusable.
 	Reserved bool
 
-	// Retire is the identity's former user. Its ID is never given out again.
+	// Retire is the identity's former user. Its ID is never given out again. Further identities
+	// of this user go to the new user.
 	Retire UserID
+
+	// Also is used by Attach only. The identity becomes a further one of User, whose row is not
+	// changed. With Retire the former user is merged into User: its row is deactivated and
+	// loses its identity.
+	Also bool
+
+	// Revive is used by Attach only. It says that User was merged into the identity's present
+	// user, and that the merge is undone: the ID is not retired any more.
+	Revive bool
 
 	// Release is the user's former identity, which loses the user to this one. It is put on
 	// hold with the finding Moved, because the operator bound its user to another identity.

@@ -34,13 +34,7 @@ type Run struct {
 // ErasureStep is the next step of an [Erasure]. Package erase names the steps before the last.
 type ErasureStep string
 
-const (
-	EraseDone ErasureStep = "done" // every step was done
-
-	// EraseWithdrawn ends an erasure that changed nothing, because the identity and the
-	// user no longer belonged together. The operator has to say which of them to erase.
-	EraseWithdrawn ErasureStep = "withdrawn"
-)
+const EraseDone ErasureStep = "done" // every step was done
 
 // Erasure is the record of one erasure: the intent, which is written before anything is
 // changed; the next step; and the evidence, which is kept. It holds only the two IDs of the

@@ -43,6 +43,8 @@ const (
 func decideLine(f facts) Line {
 	l := Line{Class: Ambiguous, Identity: f.identity}
 	switch {
+	case f.entry != nil && f.entry.State == symbolon.Also:
+		return Line{Class: Linked, Identity: f.identity, User: f.entry.User}
 	case f.entry != nil && f.entry.State != symbolon.OnHold:
 		return Line{Class: Alone, Identity: f.identity, User: f.entry.User,
 			Why: fmt.Sprintf("the ledger says that the identity is %s; decide with symbolon bind", f.entry.State)}

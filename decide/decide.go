@@ -5,7 +5,9 @@
 //
 // [Identity] weighs the evidence in this order:
 //
-//  1. the ledger's link, if the application's row agrees with it;
+//  1. the ledger's link, if the application's row agrees with it. A further identity has the
+//     user that the operator named, if the ledger and the row agree about that user's primary
+//     identity;
 //  2. the row whose identity column holds this identity, which is as good as a link;
 //  3. the invite with which the identity was signed up, if its user has no identity and is not
 //     denied;
@@ -77,6 +79,8 @@ func Identity(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan,
 		switch e.Link.State {
 		case symbolon.Linked:
 			return linked(r, e, p)
+		case symbolon.Also:
+			return decided(further(r, e))
 		case symbolon.Forgotten:
 			return userGone(r, e, p)
 		case symbolon.Gone, symbolon.Erased:

@@ -32,6 +32,10 @@ func End(r symbolon.Reading, e symbolon.Evidence, state symbolon.LinkState, row 
 		// RowKept.
 		return symbolon.Plan{Action: symbolon.Keep, User: user}
 	}
+	if e.Link != nil && e.Link.State == symbolon.Also {
+		plan.Row = "" // the user keeps its primary identity
+		return plan
+	}
 	if missing := e.Row == nil && e.User == nil; user != "" && (own || missing) && (row.Ends() || plan.State == symbolon.Erased) {
 		plan.Retire = user
 	}

@@ -61,6 +61,8 @@ func BindNew(r symbolon.Reading, e symbolon.Evidence, why string, p Policy) (sym
 		return symbolon.Plan{}, Question{}, ConflictErased(id, link.User)
 	case e.Row != nil:
 		return conflict(e.Row.ID, "the row of user %s holds the identity", e.Row.ID)
+	case link != nil && link.State == symbolon.Also:
+		return conflict(link.User, "the identity is a further one of user %s; symbolon unlink takes it away first", link.User)
 	case link == nil || link.State == symbolon.OnHold:
 	case e.User != nil && link.State == symbolon.Linked:
 		return conflict(link.User, "the identity belongs to user %s, whose row does not hold it; correct the row", link.User)
@@ -94,7 +96,7 @@ func currentUser(e symbolon.Evidence, want symbolon.UserID) symbolon.UserID {
 	if e.Row != nil && e.Row.ID != want {
 		return e.Row.ID
 	}
-	if e.Link != nil && e.Link.State == symbolon.Linked && e.User != nil && e.User.ID != want {
+	if e.Link != nil && (e.Link.State == symbolon.Linked || e.Link.State == symbolon.Also) && e.User != nil && e.User.ID != want {
 		return e.User.ID
 	}
 	return ""

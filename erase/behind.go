@@ -69,7 +69,7 @@ func (e *Erasures) formerUsers(ctx context.Context, identity symbolon.IdentityID
 // eraseBehind erases the rows of the identity's former users. The evidence names all of
 // these users, also those that an interrupted attempt erased.
 func (e *Erasures) eraseBehind(ctx context.Context, erasure *symbolon.Erasure, policy symbolon.RowPolicy) (string, error) {
-	former, err := e.formerUsers(ctx, erasure.Identity, erasure.User)
+	former, err := e.allFormer(ctx, erasure)
 	if err != nil {
 		return "", err
 	}
@@ -97,11 +97,46 @@ func (e *Erasures) eraseBehind(ctx context.Context, erasure *symbolon.Erasure, p
 
 // scrub clears Symbolon's records about the person, also under the IDs of former users.
 func (e *Erasures) scrub(ctx context.Context, erasure *symbolon.Erasure) (map[string]int, error) {
-	former, err := e.formerUsers(ctx, erasure.Identity, erasure.User)
+	former, err := e.allFormer(ctx, erasure)
 	if err != nil {
 		return nil, err
 	}
-	return e.Users.Scrub(ctx, e.project(), erasure.Identity, slices.Concat([]symbolon.UserID{erasure.User}, former)...)
+	further, err := e.further(ctx, erasure)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := e.Users.Scrub(ctx, e.project(), erasure.Identity, slices.Concat([]symbolon.UserID{erasure.User}, former)...)
+	for _, id := range further {
+		if err != nil {
+			return nil, err
+		}
+		var more map[string]int
+		more, err = e.Users.Scrub(ctx, e.project(), id)
+		for name, n := range more {
+			counts[name] += n
+		}
+	}
+	return counts, err
+}
+
+// allFormer returns the former users of all identities of the person.
+func (e *Erasures) allFormer(ctx context.Context, erasure *symbolon.Erasure) (former []symbolon.UserID, err error) {
+	further, err := e.further(ctx, erasure)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range identities(erasure.Identity, further) {
+		some, err := e.formerUsers(ctx, id, erasure.User)
+		if err != nil {
+			return nil, err
+		}
+		for _, user := range some {
+			if !slices.Contains(former, user) {
+				former = append(former, user)
+			}
+		}
+	}
+	return former, nil
 }
 
 // former returns the identity that had a user last. It returns "" in three cases: the user has

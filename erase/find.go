@@ -14,6 +14,8 @@ type person struct {
 	identity symbolon.IdentityID
 	user     symbolon.UserID
 	state    symbolon.LinkState // the state of the identity's entry; empty: there is none
+
+	further []symbolon.IdentityID // the user's further identities, also those that have ended
 }
 
 // find returns the identity and the user that belong together. In doubt it returns an
@@ -40,10 +42,14 @@ func (e *Erasures) look(ctx context.Context, id string) (person, error) {
 	if err != nil {
 		return person{}, err
 	}
+	if rec.Link != nil && rec.Link.State == symbolon.Also && id != string(rec.Link.User) {
+		return e.look(ctx, string(rec.Link.User)) // a person is erased with all identities
+	}
 	p := fromRecord(rec, id)
 	if p.user == "" {
 		return p, nil
 	}
+	p.further = furtherOf(rec, p.identity)
 	c, err := e.Users.User(ctx, e.project(), p.user)
 	if err != nil {
 		return person{}, err
@@ -52,7 +58,7 @@ func (e *Erasures) look(ctx context.Context, id string) (person, error) {
 		return p, nil
 	}
 	if p.state != symbolon.Linked && !ownedOnlyBy(c, p.identity) {
-		p.user = "" // its former user now belongs to another identity
+		p.user, p.further = "", nil // its former user now belongs to another identity
 		return p, nil
 	}
 	return p, e.checkAgreement(ctx, p, c)
@@ -72,6 +78,9 @@ func (e *Erasures) unknownToLedger(ctx context.Context, id string, unknown error
 
 func fromRecord(rec symbolon.Record, id string) person {
 	l := rec.Link
+	if l != nil && l.State == symbolon.Also {
+		return person{user: l.User} // the user has no primary identity any more
+	}
 	if l != nil && l.State != symbolon.OnHold {
 		return person{identity: l.Identity, user: l.User, state: l.State}
 	}
@@ -90,6 +99,37 @@ func fromRecord(rec symbolon.Record, id string) person {
 		p.identity = identity
 	}
 	return p
+}
+
+// furtherOf returns the further identities of the record's user, without the given identity.
+func furtherOf(rec symbolon.Record, identity symbolon.IdentityID) (ids []symbolon.IdentityID) {
+	for _, l := range rec.Also {
+		if l.Identity != identity {
+			ids = append(ids, l.Identity)
+		}
+	}
+	return ids
+}
+
+// identities returns the identity, if there is one, and the further ones.
+func identities(identity symbolon.IdentityID, further []symbolon.IdentityID) []symbolon.IdentityID {
+	if identity == "" {
+		return further
+	}
+	return append([]symbolon.IdentityID{identity}, further...)
+}
+
+// further returns the further identities of an erasure's user. They stay in the ledger when
+// their bonds have ended, so that each step finds them again.
+func (e *Erasures) further(ctx context.Context, erasure *symbolon.Erasure) ([]symbolon.IdentityID, error) {
+	if erasure.User == "" {
+		return nil, nil
+	}
+	rec, err := e.Linker.Record(ctx, string(erasure.User))
+	if errors.Is(err, symbolon.ErrNotFound) {
+		return nil, nil
+	}
+	return furtherOf(rec, erasure.Identity), err
 }
 
 // ownedOnlyBy reports whether a user belongs to no other identity.
@@ -128,18 +168,18 @@ func (e *Erasures) checkAgreement(ctx context.Context, p person, c symbolon.Clai
 // left reports whether something of a person exists again after the erasure, for example
 // because a backup of Ory was restored, or because an anonymised row is to be deleted now.
 func (e *Erasures) left(ctx context.Context, p person, row symbolon.RowPolicy) (bool, error) {
-	if p.identity != "" {
-		_, err := e.Linker.Ory.Identity(ctx, p.identity)
+	for _, id := range identities(p.identity, p.further) {
+		_, err := e.Linker.Ory.Identity(ctx, id)
 		if err == nil {
 			return true, nil
 		}
 		if !errors.Is(err, symbolon.ErrNotFound) {
-			return false, fmt.Errorf("erase: ask Ory for identity %s: %w", p.identity, err)
+			return false, fmt.Errorf("erase: ask Ory for identity %s: %w", id, err)
 		}
-	}
-	behind, err := e.leftBehind(ctx, p.identity, p.user, row)
-	if err != nil || len(behind) > 0 {
-		return len(behind) > 0, err
+		behind, err := e.leftBehind(ctx, id, p.user, row)
+		if err != nil || len(behind) > 0 {
+			return len(behind) > 0, err
+		}
 	}
 	if p.user == "" {
 		return false, nil

@@ -283,7 +283,7 @@ func TestUserComesLater(t *testing.T) {
 		_, err := w.linker.Bind(w.Context(), symbolon.IdentityID(other.IdentityID), user, symbolon.BindOptions{Move: true})
 		w.must(err)
 		e, err = w.erasures.Run(w.Context(), e.ID)
-		if err != nil || e.Step != symbolon.EraseWithdrawn || !e.Done() || !w.atOry(p.IdentityID) || w.state(other.IdentityID) != symbolon.Linked {
+		if err != nil || e.Step != erase.StepWithdrawn || !e.Done() || !w.atOry(p.IdentityID) || w.state(other.IdentityID) != symbolon.Linked {
 			w.Errorf("%+v %v", e, err)
 		}
 	})

@@ -17,6 +17,9 @@ type Plan struct {
 	// AtOry is "exists", "gone" (Kratos' own 404) or "unavailable".
 	AtOry string
 
+	// Further are the user's further identities. They are erased too.
+	Further []symbolon.IdentityID
+
 	// Row is the policy for the user's row. Exists says whether there is a row. Columns are
 	// the columns that anonymising would empty. Application says that the row belongs to
 	// the application, and that Symbolon does not change it.
@@ -48,7 +51,7 @@ func (e *Erasures) Plan(ctx context.Context, r Request) (Plan, error) {
 	if err != nil {
 		return Plan{}, fmt.Errorf("erase: %w", err)
 	}
-	out := Plan{Identity: p.identity, User: p.user, State: p.state, Row: r.Row, Application: e.application()}
+	out := Plan{Identity: p.identity, User: p.user, State: p.state, Further: p.further, Row: r.Row, Application: e.application()}
 	if p.identity != "" {
 		out.AtOry = e.atOry(ctx, p.identity)
 	}
@@ -57,8 +60,12 @@ func (e *Erasures) Plan(ctx context.Context, r Request) (Plan, error) {
 			return Plan{}, fmt.Errorf("erase: %w", err)
 		}
 	}
-	if out.Behind, err = e.leftBehind(ctx, p.identity, p.user, r.Row); err != nil {
-		return Plan{}, err
+	for _, id := range identities(p.identity, p.further) {
+		behind, err := e.leftBehind(ctx, id, p.user, r.Row)
+		if err != nil {
+			return Plan{}, err
+		}
+		out.Behind = append(out.Behind, behind...)
 	}
 	if out.Former, err = e.former(ctx, p.identity, p.user); err != nil {
 		return Plan{}, err

@@ -20,6 +20,10 @@ const (
 	StepIdentity symbolon.ErasureStep = "identity" // delete the identity at Ory, and read it to see that it is gone
 	StepRow      symbolon.ErasureStep = "row"      // anonymise or delete the user's row, and read it to see that this was done
 	StepScrub    symbolon.ErasureStep = "scrub"    // clear Symbolon's own records of the person
+
+	// StepWithdrawn ends an erasure that changed nothing, because the identity and the user no
+	// longer belonged together. The operator has to say which of them to erase.
+	StepWithdrawn symbolon.ErasureStep = "withdrawn"
 )
 
 // order is the order of the steps.
@@ -147,8 +151,8 @@ func (e *Erasures) save(ctx context.Context, before, next symbolon.Erasure) (sym
 // withdraw ends an erasure that has changed nothing and must change nothing.
 func (e *Erasures) withdraw(ctx context.Context, erasure symbolon.Erasure, why string) (symbolon.Erasure, error) {
 	next, now := erasure, e.now()
-	next.Evidence = append(slices.Clip(erasure.Evidence), symbolon.ErasureNote{Step: symbolon.EraseWithdrawn, At: now, Outcome: why, Tries: 1})
-	next.Step, next.UpdatedAt, next.DoneAt = symbolon.EraseWithdrawn, now, now
+	next.Evidence = append(slices.Clip(erasure.Evidence), symbolon.ErasureNote{Step: StepWithdrawn, At: now, Outcome: why, Tries: 1})
+	next.Step, next.UpdatedAt, next.DoneAt = StepWithdrawn, now, now
 	return e.save(ctx, erasure, next)
 }
 

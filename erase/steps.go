@@ -33,6 +33,9 @@ func (e *Erasures) do(ctx context.Context, erasure *symbolon.Erasure) (symbolon.
 
 func (e *Erasures) deny(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
 	if erasure.Identity == "" {
+		if n, err := e.denyFurther(ctx, erasure); err != nil || n > 0 {
+			return fmt.Sprintf("the user's ID is retired; its %d further identities are denied", n), err
+		}
 		_, err := e.Users.EraseUser(ctx, e.project(), erasure.User, "", "", reason(erasure))
 		return "the user's ID is retired; the user has no identity that could sign in", err
 	}
@@ -52,7 +55,24 @@ func (e *Erasures) deny(ctx context.Context, erasure *symbolon.Erasure) (string,
 	if erasure.User == "" {
 		return "the identity is denied; it has no user", nil
 	}
-	return "the identity is denied, and the user's ID is retired", nil
+	outcome := "the identity is denied, and the user's ID is retired"
+	n, err := e.denyFurther(ctx, erasure)
+	if n > 0 {
+		outcome += fmt.Sprintf("; its %d further identities are denied", n)
+	}
+	return outcome, err
+}
+
+// denyFurther denies the further identities of the user.
+func (e *Erasures) denyFurther(ctx context.Context, erasure *symbolon.Erasure) (n int, err error) {
+	further, err := e.further(ctx, erasure)
+	for _, id := range further {
+		if err == nil {
+			_, err = e.Linker.Erase(ctx, id, "", reason(erasure))
+			n++
+		}
+	}
+	return n, err
 }
 
 // reason returns the operator's reason, or "" if link.CheckWhy refuses it. An older version,
@@ -67,16 +87,41 @@ func reason(erasure *symbolon.Erasure) string {
 const noIdentity = "nothing to do: the user has no identity"
 
 func (e *Erasures) revokeSessions(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
-	if erasure.Identity == "" {
-		return noIdentity, nil
-	}
-	switch _, err := e.Linker.Ory.Identity(ctx, erasure.Identity); {
-	case errors.Is(err, symbolon.ErrNotFound):
-		return "Ory has no such identity, so it has no sessions", e.rightOry(ctx)
-	case err != nil:
+	return e.ofEach(ctx, erasure, func(id symbolon.IdentityID) (string, error) {
+		switch _, err := e.Linker.Ory.Identity(ctx, id); {
+		case errors.Is(err, symbolon.ErrNotFound):
+			return "Ory has no such identity, so it has no sessions", e.rightOry(ctx)
+		case err != nil:
+			return "", err
+		}
+		return "Ory has the identity and revoked its sessions", e.Ory.RevokeSessions(ctx, id)
+	}, func() (string, error) { return noIdentity, nil })
+}
+
+// ofEach does a step for each identity of the person. The outcome names each further one.
+func (e *Erasures) ofEach(ctx context.Context, erasure *symbolon.Erasure, do func(symbolon.IdentityID) (string, error), none func() (string, error)) (outcome string, err error) {
+	further, err := e.further(ctx, erasure)
+	if err != nil {
 		return "", err
 	}
-	return "Ory has the identity and revoked its sessions", e.Ory.RevokeSessions(ctx, erasure.Identity)
+	for _, id := range identities(erasure.Identity, further) {
+		one, err := do(id)
+		if err != nil {
+			return "", err
+		}
+		switch {
+		case id == erasure.Identity:
+			outcome = one
+		case outcome == "":
+			outcome = fmt.Sprintf("identity %s: %s", id, one)
+		default:
+			outcome += fmt.Sprintf("; identity %s: %s", id, one)
+		}
+	}
+	if outcome == "" {
+		return none()
+	}
+	return outcome, nil
 }
 
 // controls is how many linked identities rightOry looks for.
@@ -102,17 +147,20 @@ func (e *Erasures) rightOry(ctx context.Context) error {
 }
 
 func (e *Erasures) deleteIdentity(ctx context.Context, erasure *symbolon.Erasure) (string, error) {
-	if erasure.Identity == "" {
-		return e.nothingAtOry(ctx, erasure)
-	}
+	return e.ofEach(ctx, erasure, func(id symbolon.IdentityID) (string, error) { return e.deleteOne(ctx, id) },
+		func() (string, error) { return e.nothingAtOry(ctx, erasure) })
+}
+
+// deleteOne deletes an identity at Ory, and reads it to see that it is gone.
+func (e *Erasures) deleteOne(ctx context.Context, id symbolon.IdentityID) (string, error) {
 	outcome := "Ory deleted the identity; read back: it is gone"
-	switch err := e.Ory.DeleteIdentity(ctx, erasure.Identity); {
+	switch err := e.Ory.DeleteIdentity(ctx, id); {
 	case errors.Is(err, symbolon.ErrNotFound):
 		outcome = "Ory no longer had the identity, perhaps because an earlier attempt without an answer deleted it; read back: it is gone"
 	case err != nil:
 		return "", err
 	}
-	switch _, err := e.Linker.Ory.Identity(ctx, erasure.Identity); {
+	switch _, err := e.Linker.Ory.Identity(ctx, id); {
 	case err == nil:
 		return "", fmt.Errorf("read back: Ory still has the identity: %w", symbolon.ErrUnavailable)
 	case !errors.Is(err, symbolon.ErrNotFound):

@@ -22,6 +22,9 @@ func (l *Linker) Bind(ctx context.Context, id symbolon.IdentityID, user symbolon
 	if err := CheckWhy(o.Why); err != nil {
 		return symbolon.Link{}, fmt.Errorf("bind: %w", err)
 	}
+	if o.Also {
+		return l.bindAlso(ctx, id, user, o)
+	}
 	r := symbolon.Reading{Identity: symbolon.Identity{ID: id}, Source: symbolon.FromOperator}
 	if l.Ory.HasAdmin() {
 		var err error

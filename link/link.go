@@ -95,6 +95,9 @@ func (l *Linker) link(ctx context.Context, r symbolon.Reading) (symbolon.Link, e
 		if question.None() {
 			switch plan.Action {
 			case symbolon.Keep:
+				if e.Link != nil && e.Link.State == symbolon.Also && r.Identity.State == symbolon.Inactive {
+					l.watchers.notify(r.Identity.ID) // Ory accepts none of its sessions any more; a cache might
+				}
 				return kept(e, plan)
 			case symbolon.Wait:
 				return symbolon.Link{}, plan.Err

@@ -65,7 +65,7 @@ func changesAnswer(r symbolon.Reading, out symbolon.Outcome) bool {
 	case symbolon.Update:
 		return r.Identity.State == symbolon.Inactive // Ory accepts none of its sessions any more; a cache might
 	case symbolon.Create, symbolon.Attach:
-		return out.Plan.Retire != "" || out.New && (r.Source == symbolon.FromOperator || r.Source == symbolon.FromAdopt)
+		return out.Plan.Retire != "" || out.Plan.Revive || out.Plan.Also || out.New && (r.Source == symbolon.FromOperator || r.Source == symbolon.FromAdopt)
 	}
 	return false
 }

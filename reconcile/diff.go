@@ -39,6 +39,9 @@ func (p pair) id() symbolon.IdentityID {
 	return p.entry.Link.Identity
 }
 
+// bound reports whether the identity signs in as a user, as its primary or as a further identity.
+func (p pair) bound() bool { return p.state() == symbolon.Linked || p.state() == symbolon.Also }
+
 func (p pair) state() symbolon.LinkState {
 	if p.entry == nil {
 		return ""
@@ -250,7 +253,7 @@ func resolved(p pair, found []Finding, digest string, r rules) (out []symbolon.F
 func isResolved(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 	if p.identity == nil {
 		switch p.state() {
-		case symbolon.Linked: // a missing identity is not proved gone
+		case symbolon.Linked, symbolon.Also: // a missing identity is not proved gone
 			return false
 		case "", symbolon.OnHold:
 			return k == UnlinkedIdentity || k == OrphanUser
@@ -264,6 +267,8 @@ func isResolved(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 	switch p.state() {
 	case symbolon.Forgotten:
 		return k == symbolon.UserGone || k == symbolon.ColumnDisagrees || holdsElsewhere(k) || k == symbolon.ColumnRefused
+	case symbolon.Also:
+		return k != symbolon.ColumnDisagrees // Symbolon compares no data of a further identity
 	case symbolon.Linked:
 		return isResolvedLinked(p, k, digest, r)
 	}
@@ -298,6 +303,9 @@ func missingFinding(p pair) (f Finding, ok bool) {
 	case p.state() == symbolon.Linked:
 		f.Kind, f.Detail = OrphanUser, fmt.Sprintf("the ledger links the identity to user %s, but the identity is not in Ory's listing", f.User)
 		f.Repair = "proves that it is gone and applies on_identity_deleted to the row"
+	case p.state() == symbolon.Also:
+		f.Kind, f.Detail = OrphanUser, fmt.Sprintf("the identity is a further one of user %s, but it is not in Ory's listing", f.User)
+		f.Repair = "proves that it is gone and ends its link; the user and its row stay"
 	case p.state() == symbolon.OnHold && len(p.open) > 0:
 		f.Kind, f.Detail = p.entry.Link.Reason, "the ledger has the identity on hold, and it is not in Ory's listing"
 		f.Repair = "proves that it is gone and closes its findings"

@@ -103,6 +103,7 @@ func TestDiff(t *testing.T) {
 		{"a void invite", `{"id":"42","id_invited":"x"}`, linked(nil), "invite_void", "invite_void"},
 		{"a void invite that was removed", `{"id":"42"}`, linked(nil), "invite_void", ""},
 		{"forgotten", `{"id":"42"}`, in(symbolon.Forgotten), "", ""},
+		{"further, whatever Ory says of it", `{"id":"7"}`, in(symbolon.Also), "moved claimed_by_other", ""},
 		{"gone, and there again", `{"id":"42"}`, in(symbolon.Gone), "", "identity_returned"},
 		{"erased, and there again", ``, in(symbolon.Erased), "", "identity_returned"},
 	} {
@@ -230,7 +231,7 @@ func TestLost(t *testing.T) {
 		state symbolon.LinkState
 		open  string
 		want  symbolon.FindingKind
-	}{{symbolon.Linked, "", OrphanUser}, {symbolon.Gone, "", ""}, {symbolon.Gone, "row_kept", symbolon.RowKept}, {symbolon.Erased, "row_kept", ""},
+	}{{symbolon.Linked, "", OrphanUser}, {symbolon.Also, "", OrphanUser}, {symbolon.Gone, "", ""}, {symbolon.Gone, "row_kept", symbolon.RowKept}, {symbolon.Erased, "row_kept", ""},
 		{symbolon.Forgotten, "", ""}, {symbolon.OnHold, "moved", symbolon.Moved}, {symbolon.OnHold, "", ""}} {
 		f, ok := missingFinding(pair{entry: linked(func(e *symbolon.Entry) { e.Link.State, e.Link.Reason = tt.state, symbolon.Moved }), open: opened(tt.open)})
 		if ok != (tt.want != "") || f.Kind != tt.want || ok && (f.Identity != ann || f.User != "42" || f.Detail == "" || f.Repair == "") {

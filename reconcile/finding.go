@@ -167,7 +167,7 @@ func (r *Reconciler) findControl(ctx context.Context, not symbolon.IdentityID) (
 		}
 		for _, e := range entries {
 			after = e.Link.Identity
-			living := e.Link.State == symbolon.Linked || e.Link.State == symbolon.OnHold
+			living := e.Link.State == symbolon.Linked || e.Link.State == symbolon.Also || e.Link.State == symbolon.OnHold
 			if after == not || !living || asked == most {
 				continue
 			}

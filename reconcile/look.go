@@ -64,7 +64,7 @@ type view struct {
 }
 
 func (v *view) see(ctx context.Context, p pair) error {
-	if p.state() == symbolon.Linked {
+	if p.bound() {
 		v.Linked++
 	}
 	if p.identity == nil {
@@ -92,7 +92,7 @@ func (v *view) see(ctx context.Context, p pair) error {
 	switch p.state() {
 	case symbolon.Forgotten:
 		v.Forgotten++
-	case symbolon.Linked:
+	case symbolon.Linked, symbolon.Also:
 		v.Matched++
 		v.control = p.identity.ID
 	case "", symbolon.OnHold:
@@ -155,7 +155,7 @@ func (v *view) seeMissing(p pair) {
 
 // madeDuringWalk says that a link or a hold was made during this walk.
 func (r *run) madeDuringWalk(p pair) bool {
-	recent := p.state() == symbolon.Linked || p.state() == symbolon.OnHold
+	recent := p.bound() || p.state() == symbolon.OnHold
 	return recent && p.entry.Link.At.After(r.state.Began.Add(-slack))
 }
 

@@ -45,7 +45,7 @@ func (r *run) repairPage(ctx context.Context, pairs []pair) (func(*state), error
 	seen, absent, differ, recreated := 0, 0, 0, false
 	for _, p := range pairs {
 		if p.identity == nil {
-			if p.state() == symbolon.Linked && !r.madeDuringWalk(p) {
+			if p.bound() && !r.madeDuringWalk(p) {
 				absent++
 			}
 			continue

@@ -59,7 +59,7 @@ func (v *Verifier) withBond(ctx context.Context, k key, e *entry, at moment, lef
 		// Even ErrNotFound is "don't know" here, because whoami has just shown the
 		// identity.
 		return nil, fmt.Errorf("session: %w (%v)", symbolon.ErrUnavailable, err) //nolint:errorlint // on purpose, see above
-	case link.State != symbolon.Linked || link.User == "" || link.Identity != e.identity:
+	case link.State != symbolon.Linked && link.State != symbolon.Also || link.User == "" || link.Identity != e.identity:
 		return nil, fmt.Errorf("session: the linker returned the link of another identity: %w", symbolon.ErrUnavailable)
 	}
 	p.User = symbolon.User{ID: link.User, Identity: link.Identity}

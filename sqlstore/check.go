@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
@@ -298,8 +299,10 @@ const runMigrations = "run Symbolon's migrations (symbolon migrate, or migrate.U
 
 func layoutFault(is, fix string) []error { return []error{&Fault{Kind: NoLayout, Is: is, Fix: fix}} }
 
-// newestMigration is the number of the latest migration. They are numbered from 1 without gaps.
-func newestMigration(d Dialect) int {
-	files, _ := fs.ReadDir(Migrations, string(d)) // embedded
-	return len(files)
+// newestMigration is the number of the latest migration.
+func newestMigration(d Dialect) (n int) {
+	files, _ := fs.ReadDir(Migrations, string(d)) // embedded, and sorted by name
+	number, _, _ := strings.Cut(files[len(files)-1].Name(), "_")
+	n, _ = strconv.Atoi(number)
+	return n
 }

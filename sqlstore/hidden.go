@@ -116,5 +116,6 @@ func (r *reader) mayBeHidden(ctx context.Context) error {
 
 // linkedRowMissing reports whether the row of a linked user was not found.
 func (r *reader) linkedRowMissing() bool {
-	return r.held.Link.State == symbolon.Linked && r.held.User == nil
+	linked := r.held.Link.State == symbolon.Linked || r.held.Link.State == symbolon.Also
+	return linked && r.held.User == nil
 }

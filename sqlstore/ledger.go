@@ -15,7 +15,7 @@ import (
 // the entry's identity, with a cast if Postgres needs it to use the index of the row's
 // column. {active} is the column that is filled from "active", if there is one.
 const ledgerPage = `
-select l.identity_id, l.user_id, l.state, l.reason, l.way, l.linked_at, l.ticket, l.digest, l.back_reference,
+select l.identity_id, l.user_id, l.state, l.reason, l.way, l.linked_at, l.ticket, l.digest, l.back_reference, l.also,
        cast(u.{id} as text), cast(u.{identity} as text), {active}
 from symbolon.links l
 left join {users} u on u.{identity} = {holder}
@@ -75,7 +75,7 @@ func (s *Store) ledgerPage(ctx context.Context, shape *shape, project string, af
 		var l scannedEntry
 		var row scannedRow
 		var active sql.NullBool
-		err = from.Scan(&id, &l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference,
+		err = from.Scan(&id, &l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference, &l.also,
 			&row.id, &row.identity, &active)
 		found := l.entry(project, id)
 		held := symbolon.Evidence{Row: row.row()}

@@ -23,6 +23,9 @@ const lockKnown = `update symbolon.links set project = project where project = $
 
 // lockAll locks the entries of all identities of the query, in their order.
 func (w *writer) lockAll(waiting context.Context) error {
+	if len(w.q.Locks) > 0 {
+		return w.lockAlso(waiting)
+	}
 	if len(w.q.Others) == 0 || w.mode != columnByColumn {
 		return w.db.do(waiting, w.lock)
 	}

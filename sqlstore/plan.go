@@ -24,6 +24,12 @@ func (w *writer) apply(ctx context.Context) error {
 	case symbolon.Create:
 		return w.create(ctx)
 	case symbolon.Attach:
+		switch {
+		case w.merges():
+			return w.merge(ctx)
+		case w.plan.Also:
+			return w.linkAlso(ctx)
+		}
 		return w.attach(ctx)
 	case symbolon.Detach:
 		return w.detach(ctx)
@@ -45,7 +51,7 @@ func (w *writer) apply(ctx context.Context) error {
 // used again.
 func (w *writer) bound() bool {
 	switch w.before.State {
-	case symbolon.Linked, symbolon.Forgotten, symbolon.Gone, symbolon.Erased:
+	case symbolon.Linked, symbolon.Also, symbolon.Forgotten, symbolon.Gone, symbolon.Erased:
 		return true
 	}
 	return false
@@ -58,7 +64,7 @@ func (w *writer) hold() error {
 	if w.before.State == symbolon.OnHold && w.before.Reason == w.plan.Reason {
 		return nil
 	}
-	w.entry.State, w.entry.Reason, w.entry.Source = symbolon.OnHold, w.plan.Reason, w.q.Reading.Source
+	w.entry.State, w.entry.Reason, w.entry.Source, w.entry.also = symbolon.OnHold, w.plan.Reason, w.q.Reading.Source, ""
 	if w.entry.At.IsZero() {
 		w.entry.At = w.now
 	}
@@ -90,6 +96,11 @@ func (w *writer) create(ctx context.Context) error {
 		return err // nil if the table refused the row; the entry is then on hold
 	}
 	e.User = user
+	if w.plan.Retire != "" {
+		if err := w.moveFurther(ctx, w.plan.Retire, user); err != nil {
+			return err
+		}
+	}
 	w.bind(user)
 	w.event(e)
 	w.entry.Ticket = w.q.Reading.Ticket
@@ -105,7 +116,8 @@ func (w *writer) bind(user symbolon.UserID) {
 	w.out.New = true
 	w.entry.User, w.entry.State, w.entry.Reason = user, symbolon.Linked, ""
 	w.entry.Source, w.entry.At = w.q.Reading.Source, w.now
-	if user != w.before.User {
+	w.entry.also = ""
+	if user != w.before.User || w.before.State == symbolon.Also {
 		w.entry.Ticket, w.entry.digest = 0, "" // no column of the new user is written yet
 	}
 	if w.plan.BackReference != "" {
@@ -133,6 +145,11 @@ func (w *writer) attach(ctx context.Context) error {
 	user, key, ok := w.shape.key(w.plan.User)
 	if !ok {
 		return plainError{fmt.Errorf("user ID %q cannot be a key of table %s", w.plan.User, w.shape.users.table())}
+	}
+	if w.plan.Revive {
+		if err := w.revive(ctx, user); err != nil {
+			return err
+		}
 	}
 	if err := w.release(ctx, user); err != nil { // entries are locked before rows, as in an application that calls Forget and then deletes the row
 		return err

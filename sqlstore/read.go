@@ -13,7 +13,8 @@ import (
 // entry is one row of the ledger.
 type entry struct {
 	symbolon.Link
-	digest string // the digest of the last reading's projected paths; see columnsWritten
+	digest string          // the digest of the last reading's projected paths; see columnsWritten
+	also   symbolon.UserID // the user of whom the identity is or was a further one; see symbolon.Also
 }
 
 // none reports whether nothing is recorded yet: there is no entry, or the entry is only a
@@ -116,7 +117,7 @@ func (r *reader) first(q symbolon.Query) *firstReading {
 	f := &firstReading{claim: claim, statement: r.db.store.statement(read, q.Project, id, text, id, key)}
 	l, row, claimed := &f.entry, &f.row, &f.claimed
 	row.denied.shown, claimed.denied.shown = r.shows, r.shows
-	f.statement.Row = []any{&l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference, &f.open,
+	f.statement.Row = []any{&l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference, &l.also, &f.open,
 		&row.id, &row.identity, &row.denied, &row.linked, &claimed.id, &claimed.identity, &claimed.denied, &claimed.linked, &claimed.retired}
 	return f
 }
@@ -230,14 +231,19 @@ func asIdentity(s string) symbolon.IdentityID {
 }
 
 type scannedEntry struct {
-	user, state, reason, way, digest, backReference sql.NullString
-	at                                              moment
-	ticket                                          sql.NullInt64
+	user, state, reason, way, digest, backReference, also sql.NullString
+
+	at     moment
+	ticket sql.NullInt64
 }
 
 func (s scannedEntry) entry(project string, id symbolon.IdentityID) entry {
-	return entry{digest: s.digest.String, Link: symbolon.Link{Project: project, Identity: id,
+	e := entry{digest: s.digest.String, also: symbolon.UserID(s.also.String), Link: symbolon.Link{Project: project, Identity: id,
 		User: symbolon.UserID(s.user.String), State: symbolon.LinkState(s.state.String),
 		Reason: symbolon.FindingKind(s.reason.String), Source: symbolon.Source(s.way.String), At: s.at.Time,
 		Ticket: symbolon.Ticket(s.ticket.Int64), BackReference: s.backReference.String}}
+	if e.State == symbolon.OnHold && e.Reason == symbolon.Moved && e.also != "" && e.also == e.User {
+		e.State, e.Reason = symbolon.Also, ""
+	}
+	return e
 }

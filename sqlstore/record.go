@@ -114,6 +114,9 @@ type historian struct {
 func (h *historian) find(ctx context.Context, id string) (symbolon.Record, error) {
 	if identity, err := symbolon.ParseIdentityID(id); err == nil {
 		out, err := h.ofIdentity(ctx, identity)
+		if err == nil && h.db.store.NewID() == ByIdentity { // it is a user's ID as well
+			out.MergedInto, out.MergedBy, _, err = h.mergeOf(ctx, h.project, symbolon.UserID(identity))
+		}
 		if err != nil || !empty(out) {
 			return out, err
 		}
@@ -141,6 +144,11 @@ func (h *historian) ofIdentity(ctx context.Context, id symbolon.IdentityID) (out
 	if out.Link != nil {
 		user = out.Link.User
 	}
+	if user != "" && out.Link.State != symbolon.OnHold { // an entry on hold may name a former user
+		if out.Also, err = h.further(ctx, h.project, user); err != nil {
+			return out, err
+		}
+	}
 	out.Events, err = h.events(ctx, id, user)
 	return out, err
 }
@@ -167,6 +175,14 @@ func (h *historian) ofUser(ctx context.Context, user symbolon.UserID) (out symbo
 		}
 	}
 	out.Row = c.Row
+	if out.Also, err = h.further(ctx, h.project, user); err != nil {
+		return out, err
+	}
+	if c.Retired {
+		if out.MergedInto, out.MergedBy, _, err = h.mergeOf(ctx, h.project, user); err != nil {
+			return out, err
+		}
+	}
 	out.Events, err = h.events(ctx, owner, user)
 	return out, err
 }

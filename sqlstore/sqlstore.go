@@ -95,6 +95,15 @@ type Store struct {
 	// identity after a conflict or a lost commit. It must not call tx.SQL().Commit.
 	OnLink func(ctx context.Context, tx *Tx, link symbolon.Link) error
 
+	// OnMerge is called at the end of the transaction that merges the user from into the user
+	// into, so that the application moves its own data of from. Its writes are committed with
+	// the merge or not at all. Like OnLink it may be called again, and must not commit.
+	OnMerge func(ctx context.Context, tx *Tx, from, into symbolon.UserID) error
+
+	// OnUnmerge is called in the same way when a merge is undone in which OnMerge was called.
+	// nil: such a merge cannot be undone.
+	OnUnmerge func(ctx context.Context, tx *Tx, from, into symbolon.UserID) error
+
 	// OnFaults is called when the faults of the users table that the store has noticed have
 	// changed; see [Store.TableFaults]. It must not call the store. nil: nothing is called.
 	OnFaults func(faults []*Fault)

@@ -26,7 +26,7 @@ import (
 // possible plan, which is the right one even if the tables were empty when Postgres made
 // the plan.
 const read = `
-select l.user_id, l.state, l.reason, l.way, l.linked_at, l.ticket, l.digest, l.back_reference,
+select l.user_id, l.state, l.reason, l.way, l.linked_at, l.ticket, l.digest, l.back_reference, l.also,
        exists (select 1 from symbolon.findings f where f.project = $1 and f.identity_id = $2 and f.closed_at is null),
        cast(u.{id} as text), cast(u.{identity} as text), {denied u},
        (select o.identity_id from symbolon.links o where o.project = $1 and o.user_id = cast(u.{id} as text) and o.state = 'linked'),
@@ -71,13 +71,18 @@ insert into symbolon.links (project, identity_id, state) values ($1, $2, 'new')
 on conflict (project, identity_id) do update set project = excluded.project`
 
 const saveEntry = `
-update symbolon.links set user_id = $1, state = $2, reason = $3, way = $4, linked_at = $5, ticket = $6, digest = $7, back_reference = $8
+update symbolon.links set user_id = $1, state = $2, reason = $3, way = $4, linked_at = $5, ticket = $6, digest = $7, back_reference = $8, also = $9
+where project = $10 and identity_id = $11`
+
+// saveLinked is saveEntry for a link, which is its user's primary one.
+const saveLinked = `
+update symbolon.links set user_id = $1, state = $2, reason = $3, way = $4, linked_at = $5, ticket = $6, digest = $7, back_reference = $8, also = null
 where project = $9 and identity_id = $10`
 
-// keepEntry is saveEntry for a link whose user's row this transaction has written. It changes
+// keepEntry is saveLinked for a link whose user's row this transaction has written. It changes
 // nothing if the row does not hold the identity any more, because a trigger of the table has
 // changed or deleted the row.
-const keepEntry = saveEntry + ` and ` + rowHolds
+const keepEntry = saveLinked + ` and ` + rowHolds
 
 // bindEntry is keepEntry for a new link whose user's row did not hold the identity before.
 // It does not link an ID that was retired during the decision.
@@ -91,11 +96,11 @@ var bindEntryOrFail = bindEntryIf(rowHolds + ` and ` + notRetired)
 func bindEntryIf(condition string) string {
 	return `
 update symbolon.links set user_id = $1, state = case when ` + condition + ` then $2 end,
-    reason = $3, way = $4, linked_at = $5, ticket = $6, digest = $7, back_reference = $8
+    reason = $3, way = $4, linked_at = $5, ticket = $6, digest = $7, back_reference = $8, also = null
 where project = $9 and identity_id = $10`
 }
 
-// Conditions for the parameters of saveEntry. The parameter $11 is the identity again, as a
+// Conditions for the parameters of saveLinked. The parameter $11 is the identity again, as a
 // value of the users table's column.
 const (
 	rowHolds   = `exists (select 1 from {users} u where u.{identity} = $11 and cast(u.{id} as text) = $1)`
@@ -106,7 +111,7 @@ const (
 // deleted the user in the meantime.
 const moveAway = `
 insert into symbolon.links (project, identity_id, user_id, state, reason) values ($1, $2, $3, 'held', 'moved')
-on conflict (project, identity_id) do update set state = 'held', reason = 'moved'
+on conflict (project, identity_id) do update set state = 'held', reason = 'moved', also = null
 where symbolon.links.state <> 'forgotten' or symbolon.links.user_id <> excluded.user_id`
 
 // goneAway ends the entry of an identity whose user goes to another identity.
@@ -172,7 +177,7 @@ insert into symbolon.events (project, at, kind, identity_id, user_id) values ($1
 // findOwner finds the identity that has a user or had it last.
 const findOwner = `
 select identity_id from symbolon.links where project = $1 and user_id = $2
-order by case state when 'linked' then 0 when 'forgotten' then 1 else 2 end, linked_at desc limit 1`
+order by case when state = 'linked' then 0 when state = 'forgotten' then 1 when also = user_id then 3 else 2 end, linked_at desc limit 1`
 
 const eventColumns = `select id, at, kind, identity_id, user_id, before_id, way, finding, detail, run, adopted from symbolon.events `
 

@@ -178,21 +178,22 @@ type writer struct {
 	now           time.Time
 	commitUnknown *writer // the previous attempt, if its commit got no answer
 
-	lock     *pipeline.Statement // of the entry
-	first    *firstReading
-	others   *otherSpellings
-	exchange *exchange
-	together bool // the commit executes the statements in last, in its own round trip
-	last     []*pipeline.Statement
-	db       session
-	read     reader
-	before   entry // the ledger's entry as it was read
-	entry    entry // the entry as it will be written
-	plan     symbolon.Plan
-	events   []symbolon.Event
-	wrote    bool // something besides the entry was written
-	waits    bool // columns were not written because of a fault of the setup
-	out      symbolon.Outcome
+	lock      *pipeline.Statement // of the entry
+	first     *firstReading
+	others    *otherSpellings
+	exchange  *exchange
+	together  bool // the commit executes the statements in last, in its own round trip
+	last      []*pipeline.Statement
+	db        session
+	read      reader
+	before    entry // the ledger's entry as it was read
+	entry     entry // the entry as it will be written
+	plan      symbolon.Plan
+	events    []symbolon.Event
+	wrote     bool // something besides the entry was written
+	movedBack bool // the plan undoes a merge in which the application moved its data
+	waits     bool // columns were not written because of a fault of the setup
+	out       symbolon.Outcome
 }
 
 // inTx makes the attempt in a transaction whose first statement is a write. An error or a
@@ -220,7 +221,7 @@ func (w *writer) inTx(ctx, waiting context.Context) error {
 	w.first = w.read.first(w.q)
 	w.others = s.otherSpellings(w.shape, w.q.Reading.Identity.ID)
 	var first []*pipeline.Statement
-	if s.Dialect == Postgres && w.commitUnknown == nil && len(w.q.Others) == 0 { // otherwise the lock has a limit of its own, or others come before it
+	if s.Dialect == Postgres && w.commitUnknown == nil && len(w.q.Others)+len(w.q.Locks) == 0 { // otherwise the lock has a limit of its own, or others come before it
 		first = append(first, w.lock, w.first.statement)
 		if w.others.statement != nil {
 			first = append(first, w.others.statement)
@@ -275,6 +276,9 @@ func (w *writer) run(ctx, waiting context.Context, tx *Tx) error {
 		if err := w.store.OnLink(ctx, tx, w.out.Link); err != nil {
 			return plainError{fmt.Errorf("on link: %w", err)}
 		}
+	}
+	if err := w.callMerge(ctx, tx); err != nil {
+		return err
 	}
 	if w.together {
 		return tx.last(w.last)
@@ -384,6 +388,9 @@ func (w *writer) lastly(ctx context.Context, statement *pipeline.Statement) erro
 // moment.
 func (w *writer) save(ctx context.Context) error {
 	e, id := w.entry, string(w.entry.Identity)
+	if e.State == symbolon.Also {
+		return w.saveAlso(ctx)
+	}
 	args := []any{null(e.User), string(e.State), string(e.Reason), string(e.Source), moment{e.At}, int64(e.Ticket),
 		e.digest, e.BackReference, w.q.Project, id}
 	if w.together {
@@ -394,7 +401,7 @@ func (w *writer) save(ctx context.Context) error {
 		return w.lastly(ctx, w.store.statement(text, append(args, id)...))
 	}
 	if e.State != symbolon.Linked || !w.out.New && !w.wrote {
-		return w.saved(ctx, w.db.change(ctx, saveEntry, args...))
+		return w.saved(ctx, w.db.change(ctx, saveEntry, saveArgs(e)...))
 	}
 	text := keepEntry
 	if row := w.read.held.Row; w.out.New && (row == nil || row.ID != e.User) {

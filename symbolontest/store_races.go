@@ -370,6 +370,8 @@ func (w *world) operation(n int, l *link.Linker, p, other symbolon.Identity) (er
 		if err = lookErr; err == nil && h.Link != nil && h.Link.User != "" {
 			_, err = l.Bind(w.ctx, p.ID, h.Link.User, symbolon.BindOptions{Move: n == 7})
 		}
+	case n == 9 && !w.OneColumn:
+		return w.unite(l, p, other)
 	case n == 8:
 		h, lookErr := w.Store.Read(w.ctx, query(p))
 		if err = lookErr; err == nil && h.Link != nil && h.Link.User != "" {
@@ -391,6 +393,10 @@ func (w *world) replay(id symbolon.IdentityID) (link symbolon.Link) {
 		case symbolon.LinkHeld:
 			link.State, link.Reason = symbolon.OnHold, e.Finding
 		case symbolon.LinkMoved:
+			if e.User != "" {
+				link.State, link.User, link.Reason = symbolon.Also, e.User, ""
+				continue
+			}
 			link.State, link.Reason = symbolon.OnHold, symbolon.Moved
 			if link.User == "" {
 				link.User = e.Before

@@ -19,6 +19,7 @@ type bindCmd struct {
 	User     string `arg:"" optional:"" help:"The user's ID: the key of its row."`
 	New      bool   `help:"Give the identity a new user, instead of USER."`
 	Move     bool   `help:"Allow the move even if the user now belongs to another existing identity, or the identity to another user. A former user's row that stays behind is printed."`
+	Also     bool   `help:"Bind it as a further identity: the user keeps its primary identity, which alone fills its row. Needs ory.admin_url."`
 	Why      string `placeholder:"TEXT" help:"A reason, which is kept permanently in the history: a ticket's number, never the person's name."`
 }
 
@@ -26,6 +27,7 @@ func (bindCmd) Help() string {
 	return `Your decision overrides all evidence. It also releases an identity or a user that was on hold. If Ory still has the user's other identity, or if the identity has another user, --move is needed.
 
 	symbolon bind 018f2d5e-7c1a-4f3e-9b57-1c2d3e4f5a6b 42 --why "ticket 8812"
+	symbolon bind 018f2d5e-7c1a-4f3e-9b57-1c2d3e4f5a6b 42 --also
 	symbolon bind 018f2d5e-7c1a-4f3e-9b57-1c2d3e4f5a6b --new`
 }
 
@@ -37,8 +39,8 @@ func (c bindCmd) Run(a *cli.App) error {
 	}
 	user := symbolon.UserID(c.User)
 	if c.New {
-		if c.User != "" || c.Move {
-			return cli.Usage(errors.New("--new cannot be combined with a user or with --move"))
+		if c.User != "" || c.Move || c.Also {
+			return cli.Usage(errors.New("--new cannot be combined with a user, --move or --also"))
 		}
 		if err := link.CheckWhy(c.Why); err != nil {
 			return cli.Usage(err)
@@ -63,7 +65,11 @@ func (c bindCmd) bind(a *cli.App, s *system.System, id symbolon.IdentityID, user
 	if err := s.Linker.Close(ctx); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(a.Out, "identity %s is bound to user %s\n", bond.Identity, cli.Plain(string(bond.User))); err != nil {
+	words := "identity %s is bound to user %s\n"
+	if bond.State == symbolon.Also {
+		words = "identity %s is a further identity of user %s\n"
+	}
+	if _, err := fmt.Fprintf(a.Out, words, bond.Identity, cli.Plain(string(bond.User))); err != nil {
 		return err
 	}
 	behind, err := s.Erasures().LeftBehind(ctx, bond.Identity, bond.User)
@@ -77,7 +83,7 @@ func (c bindCmd) order(ctx context.Context, s *system.System, id symbolon.Identi
 	if c.New {
 		return s.Linker.BindNew(ctx, id, c.Why)
 	}
-	return s.Linker.Bind(ctx, id, user, symbolon.BindOptions{Move: c.Move, Why: c.Why})
+	return s.Linker.Bind(ctx, id, user, symbolon.BindOptions{Move: c.Move, Also: c.Also, Why: c.Why})
 }
 
 // printBehind says which rows have no identity any more because the identity was moved, and

@@ -19,6 +19,8 @@ type commandLine struct {
 	Actions   actionsCmd   `cmd:"" help:"Print the configuration of Ory's hooks."`
 	Show      showCmd      `cmd:"" help:"Show everything about one person."`
 	Bind      bindCmd      `cmd:"" help:"Bind an identity to an existing user."`
+	Unlink    unlinkCmd    `cmd:"" help:"Take a further identity from its user."`
+	Merge     mergeCmd     `cmd:"" help:"Unite two users of one person."`
 	Adopt     adoptCmd     `cmd:"" help:"Match identities and users that existed before Symbolon."`
 	Voucher   voucherCmd   `cmd:"" help:"Print the metadata of a new identity for an existing user."`
 	Invite    inviteCmd    `cmd:"" help:"Print an invite, with which a person signs up as an existing user."`

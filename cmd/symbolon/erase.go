@@ -145,7 +145,7 @@ func (c eraseCmd) finish(a *cli.App, e *erase.Erasures, begun symbolon.Erasure) 
 	switch {
 	case err != nil:
 		return cli.Hint(err, "the erasure is recorded; the server or `symbolon erase --resume` continues it")
-	case begun.Step == symbolon.EraseWithdrawn:
+	case begun.Step == erase.StepWithdrawn:
 		return cli.Hint(errors.New("the erasure was withdrawn, because the link changed before the erasure began"), "`symbolon show ID` shows both halves")
 	}
 	return nil
@@ -197,6 +197,9 @@ func (c eraseCmd) printPlan(out io.Writer, p erase.Plan) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(half, id, words string) { _, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", half, cli.Plain(id), words) }
 	line("identity", value(string(p.Identity)), identityFate(p))
+	for _, id := range p.Further {
+		line("identity", string(id), "a further identity of the user: denied here at once; deleted at Ory as well")
+	}
 	line("user", value(string(p.User)), rowFate(p))
 	for _, b := range p.Behind {
 		line("user", string(b.User), "a move left its row without an identity: "+rowFate(erase.Plan{User: b.User, Row: p.Row, Application: p.Application, Exists: true, Columns: b.Columns}))

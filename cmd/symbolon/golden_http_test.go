@@ -408,6 +408,12 @@ func (s *goldenServer) operatorSide(ory *fakeory.Ory, ada, bob *symbolontest.Per
 		operator("POST /admin/links", body)
 	}
 	operator("GET /admin/links", "")
+	for _, request := range []string{"DELETE /admin/links/" + ada.IdentityID, "DELETE /admin/links/" + nobodysID + "?why=a@b.c", "DELETE /admin/merges/" + adasUser, "DELETE /admin/merges/42?dry_run=no"} {
+		operator(request, "")
+	}
+	for _, body := range []string{`{"from":"` + adasUser + `","into":"` + adasUser + `"}`, `{"from":"` + adasUser + `","into":"42","dry_run":true}`, `{"from":"` + adasUser + `"}`} {
+		operator("POST /admin/merges", body)
+	}
 	operator("GET /admin/users/"+adasUser, "")
 	operator("GET /admin/users/"+bobsUser, "")
 	operator("GET /admin/identities/"+ada.IdentityID, "")

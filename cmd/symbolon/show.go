@@ -103,9 +103,15 @@ func printHalves(w io.Writer, p system.Person) {
 		row("identity", "none", "the user has no identity")
 	}
 	if h := p.User; h != nil {
-		row("user", cli.Plain(string(h.ID)), userLine(*h, p.Identity))
+		row("user", cli.Plain(string(h.ID)), userLine(*h, p.Identity, p.Link != nil && p.Link.State == symbolon.Also))
 	} else {
 		row("user", "none", "the identity has no user")
+	}
+	for _, f := range p.Further {
+		row("also", f.Identity, furtherLine(*f, p.History))
+	}
+	if p.MergedInto != "" {
+		row("merged", cli.Plain(string(p.MergedInto)), fmt.Sprintf("the user ended, and identity %s signs in as this one", p.MergedBy))
 	}
 	if p.Link != nil {
 		row("link", p.Link.State, bondLine(*p.Link, p.History))
@@ -129,8 +135,8 @@ func identityLine(h system.IdentityHalf) string {
 	return "Ory does not answer, or its answer cannot be read"
 }
 
-func userLine(h system.UserHalf, i *system.IdentityHalf) string {
-	line := rowLine(h, i)
+func userLine(h system.UserHalf, i *system.IdentityHalf, further bool) string {
+	line := rowLine(h, i, further)
 	if h.Denied != "" {
 		line += "; DENIED, because it meets users.deny." + h.Denied
 	}
@@ -140,13 +146,24 @@ func userLine(h system.UserHalf, i *system.IdentityHalf) string {
 	return line
 }
 
-func rowLine(h system.UserHalf, i *system.IdentityHalf) string {
+// furtherLine says whether a further identity still signs in as the user.
+func furtherLine(b system.Bond, history []system.Event) string {
+	if b.State == symbolon.Also {
+		return "a further identity, " + bondLine(b, history)
+	}
+	return fmt.Sprintf("was a further identity, is %s, %s", b.State, bondLine(b, history))
+}
+
+func rowLine(h system.UserHalf, i *system.IdentityHalf, further bool) string {
 	switch {
 	case !h.Row:
 		return "NO ROW in the users table"
 	case h.Identity == "":
 		return "its row names no identity"
 	case i == nil || h.Identity != i.ID:
+		if further {
+			return "its row names its primary identity " + string(h.Identity)
+		}
 		return "its row names ANOTHER identity: " + string(h.Identity)
 	}
 	return "its row names this identity"

@@ -64,7 +64,7 @@ func (h *people) bind(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	link, err := h.linker.Bind(r.Context(), b.identity, b.user, symbolon.BindOptions{Move: b.move, Why: b.why})
+	link, err := h.linker.Bind(r.Context(), b.identity, b.user, symbolon.BindOptions{Move: b.move, Also: b.also, Why: b.why})
 	if err != nil {
 		return nil, err
 	}
@@ -83,14 +83,15 @@ type bindRequest struct {
 	identity symbolon.IdentityID
 	user     symbolon.UserID
 	move     bool
+	also     bool
 	why      string
 }
 
-// parseBind reads {"identity_id", "user_id", "move", "why"}.
+// parseBind reads {"identity_id", "user_id", "move", "also", "why"}.
 func parseBind(body []byte) (b bindRequest, err error) {
 	var identity string
-	err = parseObject(body, "The body may have these keys: identity_id, user_id and why (text), move (true or false).",
-		map[string]any{"identity_id": &identity, "user_id": &b.user, "move": &b.move, "why": &b.why})
+	err = parseObject(body, "The body may have these keys: identity_id, user_id and why (text), move and also (true or false).",
+		map[string]any{"identity_id": &identity, "user_id": &b.user, "move": &b.move, "also": &b.also, "why": &b.why})
 	if err == nil {
 		b.identity, err = parseIdentity(identity)
 	}
@@ -115,7 +116,19 @@ func (h *people) revoke(r *http.Request) (any, error) {
 
 // revokeAll answers DELETE /admin/identities/{id}/sessions.
 func (h *people) revokeAll(r *http.Request, id symbolon.IdentityID) (any, error) {
-	return nil, h.verifier.Revoke(r.Context(), id)
+	if err := h.verifier.Revoke(r.Context(), id); err != nil {
+		return nil, err
+	}
+	all, err := h.linker.Identities(r.Context(), string(id)) // a person's further identities are revoked, too
+	if errors.Is(err, symbolon.ErrNotFound) {
+		return nil, nil
+	}
+	for _, other := range all {
+		if err == nil && other != id {
+			err = h.verifier.Revoke(r.Context(), other)
+		}
+	}
+	return nil, err
 }
 
 // refreshed is the answer of refresh. Link is null if the user has no identity.
@@ -133,6 +146,7 @@ func (h *people) refresh(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.purgeFurther(rec)
 	if identity := identityOf(rec); identity != "" {
 		h.verifier.Purge(identity)
 		_, err := h.linker.Refresh(r.Context(), identity, symbolon.FromOperator)
@@ -196,6 +210,7 @@ func (h *people) forget(r *http.Request) (any, error) {
 	if err := h.store.ForgetUser(r.Context(), h.project, symbolon.UserID(r.PathValue("id"))); err != nil {
 		return nil, err
 	}
+	h.purgeFurther(rec)
 	if identity := identityOf(rec); identity != "" {
 		h.verifier.Purge(identity)
 	}
@@ -219,4 +234,82 @@ func identityOf(rec symbolon.Record) symbolon.IdentityID {
 		return p.Identity.ID
 	}
 	return ""
+}
+
+// unlink answers DELETE /admin/links/{id}: it takes a further identity from its user.
+func (h *people) unlink(r *http.Request, id symbolon.IdentityID) (any, error) {
+	q, err := parseQuery(r.URL.RawQuery, "The query may have only why.", "why")
+	if err != nil {
+		return nil, err
+	}
+	why := q.Get("why")
+	if link.CheckWhy(why) != nil {
+		return nil, badRequest(system.BadWhy)
+	}
+	bond, err := h.linker.Unlink(r.Context(), id, why)
+	return map[string]*system.Bond{"link": system.BondOf(bond)}, err
+}
+
+// merged is the answer of merge and unmerge.
+type merged struct {
+	From     symbolon.UserID       `json:"from"`
+	Into     symbolon.UserID       `json:"into"`
+	Identity symbolon.IdentityID   `json:"identity_id"`
+	Further  []symbolon.IdentityID `json:"further_identity_ids,omitempty"`
+	DryRun   bool                  `json:"dry_run,omitempty"`
+	Done     bool                  `json:"done_before,omitempty"`
+}
+
+// merge answers POST /admin/merges.
+func (h *people) merge(r *http.Request) (any, error) {
+	body, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	var from, into symbolon.UserID
+	var o link.MergeOptions
+	err = parseObject(body, "The body may have these keys: from, into and why (text), dry_run (true or false).",
+		map[string]any{"from": &from, "into": &into, "why": &o.Why, "dry_run": &o.DryRun})
+	for _, user := range []symbolon.UserID{from, into} {
+		if err == nil && system.CheckBind(user, "") != nil {
+			err = badRequest("from and into must be keys of users: text of 1 to 255 bytes.")
+		}
+	}
+	if err == nil && link.CheckWhy(o.Why) != nil {
+		err = badRequest(system.BadWhy)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := h.linker.Merge(r.Context(), from, into, o)
+	return answerOf(m, o), err
+}
+
+// unmerge answers DELETE /admin/merges/{id}: it undoes the merge of a user.
+func (h *people) unmerge(r *http.Request) (any, error) {
+	q, err := parseQuery(r.URL.RawQuery, "The query may have why, and dry_run=true.", "why", "dry_run")
+	if err != nil {
+		return nil, err
+	}
+	o := link.MergeOptions{Why: q.Get("why"), DryRun: q.Get("dry_run") == "true"}
+	if q.Has("dry_run") && !o.DryRun {
+		return nil, badRequest("The query may have why, and dry_run=true.")
+	}
+	from := symbolon.UserID(r.PathValue("id"))
+	if p := system.CheckBind(from, o.Why); p != nil {
+		return nil, p
+	}
+	m, err := h.linker.Unmerge(r.Context(), from, o)
+	return answerOf(m, o), err
+}
+
+func answerOf(m link.Merged, o link.MergeOptions) merged {
+	return merged{From: m.From, Into: m.Into, Identity: m.Identity, Further: m.Further, DryRun: o.DryRun, Done: m.Done}
+}
+
+// purgeFurther drops the cached answers about the sessions of a person's further identities.
+func (h *people) purgeFurther(rec symbolon.Record) {
+	for _, f := range rec.Also {
+		h.verifier.Purge(f.Identity)
+	}
 }

@@ -43,22 +43,23 @@ func ErasureOf(e symbolon.Erasure) *Erasure {
 
 // PlannedErasure is the JSON of a dry run, on the command line and in the admin API.
 type PlannedErasure struct {
-	Identity symbolon.IdentityID `json:"identity_id,omitempty"`
-	User     symbolon.UserID     `json:"user_id,omitempty"`
-	AtOry    string              `json:"ory_says,omitempty"`
-	Row      symbolon.RowPolicy  `json:"row"`
-	Exists   bool                `json:"row_exists"`
-	Columns  []string            `json:"columns"` // the columns that would be emptied now; none if the row is deleted
-	Behind   []*LeftRow          `json:"left_behind,omitempty"`
-	Former   symbolon.IdentityID `json:"former_identity_id,omitempty"` // had the user last, and is not erased
-	New      bool                `json:"new_erasure"`                  // whether an erasure would be started
-	Earlier  *Erasure            `json:"earlier,omitempty"`            // the erasure that exists already, if none would be started
+	Identity symbolon.IdentityID   `json:"identity_id,omitempty"`
+	User     symbolon.UserID       `json:"user_id,omitempty"`
+	AtOry    string                `json:"ory_says,omitempty"`
+	Row      symbolon.RowPolicy    `json:"row"`
+	Exists   bool                  `json:"row_exists"`
+	Columns  []string              `json:"columns"`                        // the columns that would be emptied now; none if the row is deleted
+	Further  []symbolon.IdentityID `json:"further_identity_ids,omitempty"` // are erased, too
+	Behind   []*LeftRow            `json:"left_behind,omitempty"`
+	Former   symbolon.IdentityID   `json:"former_identity_id,omitempty"` // had the user last, and is not erased
+	New      bool                  `json:"new_erasure"`                  // whether an erasure would be started
+	Earlier  *Erasure              `json:"earlier,omitempty"`            // the erasure that exists already, if none would be started
 }
 
 // PlannedErasureOf converts a plan.
 func PlannedErasureOf(p erase.Plan) PlannedErasure {
 	out := PlannedErasure{Identity: p.Identity, User: p.User, AtOry: p.AtOry, Row: p.Row, Exists: p.Exists, Columns: append([]string{}, p.Columns...),
-		Behind: LeftRowsOf(p.Behind), Former: p.Former, New: p.Earlier == nil}
+		Further: p.Further, Behind: LeftRowsOf(p.Behind), Former: p.Former, New: p.Earlier == nil}
 	if p.Earlier != nil {
 		out.Earlier = ErasureOf(*p.Earlier)
 	}

@@ -25,6 +25,10 @@ type Person struct {
 	Findings []Finding     `json:"findings"` // open ones
 	History  []Event       `json:"history"`  // oldest first, the newest 100
 	Erasure  *Erasure      `json:"erasure,omitempty"`
+
+	Further    []*Bond             `json:"further_identities,omitempty"` // also those that have ended
+	MergedInto symbolon.UserID     `json:"merged_into,omitempty"`        // the user ended, because it was merged into this one
+	MergedBy   symbolon.IdentityID `json:"merged_identity_id,omitempty"` // the identity that it had
 }
 
 // IdentityHalf is the identity, as it is at Ory now.
@@ -150,6 +154,10 @@ func describe(rec symbolon.Record, identity symbolon.IdentityID, user symbolon.U
 	if rec.Link != nil {
 		p.Link = BondOf(*rec.Link)
 	}
+	for _, f := range rec.Also {
+		p.Further = append(p.Further, BondOf(f))
+	}
+	p.MergedInto, p.MergedBy = rec.MergedInto, rec.MergedBy
 	for _, f := range rec.Findings {
 		p.Findings = append(p.Findings, FindingOf(f))
 	}
