@@ -249,7 +249,7 @@ func isResolved(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 		return true
 	}
 	switch p.state() {
-	case symbolon.Forgotten:
+	case symbolon.Forgotten, symbolon.OnHold: // it has no row
 		return k == symbolon.UserGone || k == symbolon.ColumnDisagrees || holdsElsewhere(k) || k == symbolon.ColumnRefused
 	case symbolon.Linked:
 		return isResolvedLinked(p, k, digest, r)
