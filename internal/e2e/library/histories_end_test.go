@@ -185,8 +185,8 @@ func (h *history) compareFindings(p *person, open []string) {
 				continue
 			}
 		case symbolon.DuplicateEmail:
-			if p.bond == linked && p.user.row {
-				continue // compareValues has judged it
+			if p.bond == linked {
+				continue // compareValues has judged it, or the row is missing and may come back
 			}
 		}
 		if kind != want && (p.atOry || p.bond != linked) {

@@ -250,7 +250,7 @@ func (m *truth) erase(p *person, policy symbolon.RowPolicy) {
 func (m *truth) pass(rebind bool, first []*person) {
 	var claimed []*person
 	for _, p := range m.people {
-		if p.atOry && p.voucher != nil && slices.Contains([]bond{unread, moved, recreated}, p.bond) {
+		if p.atOry && p.voucher != nil && slices.Contains([]bond{unread, recreated}, p.bond) {
 			claimed = append(claimed, p.voucher.owner)
 		}
 	}

@@ -156,12 +156,24 @@ func (a *application) history(rt *rapid.T) {
 	defer h.close()
 	h.do("an anchor signs up", func() bool { return h.signUp("anchor@example.org", deliver) }) // is never deleted, and proves that Ory is the right one
 	h.request(h.auth, h.truth.people[0])
-	for range rapid.IntRange(4, 24).Draw(h.T, "steps") {
-		op := weighted.Draw(h.T, "operation")
-		h.do(op.name, func() bool { return op.do(h) })
+	h.do("the application makes a user", func() bool { return seed(h) })
+	h.do("a person signs up", func() bool { return signUpNew(h) })
+	h.do("a person signs up", func() bool { return signUpNew(h) })
+	for range 4 + digit.Draw(h.T, "steps") + digit.Draw(h.T, "more steps") {
+		h.step()
 	}
 	h.settle()
 	h.compare()
+}
+
+// step does one operation. It draws again if nobody is there for the operation.
+func (h *history) step() {
+	for range 5 {
+		op := weighted.Draw(h.T, "operation")
+		if h.do(op.name, func() bool { return op.do(h) }) {
+			return
+		}
+	}
 }
 
 func (a *application) begin(rt *rapid.T) *history {
@@ -242,17 +254,18 @@ func (h *history) close() {
 	h.ory.Close()
 }
 
-// do does an operation and writes the story.
-func (h *history) do(name string, do func() bool) {
+// do does an operation and writes the story. It returns false if nothing was done.
+func (h *history) do(name string, do func() bool) bool {
 	h.Helper()
 	at := len(h.story)
 	h.story = append(h.story, name)
 	if !do() {
 		h.story = h.story[:at]
-		return
+		return false
 	}
 	h.app.did[name]++
 	h.pin()
+	return true
 }
 
 // pin finds the IDs of new users that nobody has seen, by the rows that hold the identities.
