@@ -80,7 +80,7 @@ func (h *history) compareRows(rows map[symbolon.UserID]memberRow) {
 		n++
 		row, there := rows[u.id]
 		want := symbolon.IdentityID("")
-		if u.owner != nil {
+		if u.owner != nil && !u.freed {
 			want = u.owner.id
 		}
 		switch {
@@ -104,7 +104,7 @@ func (h *history) compareRows(rows map[symbolon.UserID]memberRow) {
 // comparePerson checks a person's bond, values and findings.
 func (h *history) comparePerson(p *person, rows map[symbolon.UserID]memberRow) {
 	rec, err := h.linker.Record(h.ctx(), string(p.id))
-	if p.bond == unread {
+	if p.bond == unread { // perhaps it is not eligible
 		if err == nil && rec.Link != nil {
 			h.wrong("%s was never read, and has the entry %+v", p.name, rec.Link)
 		}
@@ -129,7 +129,7 @@ func (h *history) comparePerson(p *person, rows map[symbolon.UserID]memberRow) {
 	for _, f := range rec.Findings {
 		open = append(open, string(f.Kind))
 	}
-	if p.bond == linked && p.user.row && p.atOry {
+	if p.hasRow() && p.atOry {
 		h.compareValues(p, rows, open)
 	}
 	h.compareFindings(p, open)
@@ -165,7 +165,7 @@ func (h *history) compareValues(p *person, rows map[symbolon.UserID]memberRow, o
 // identity, or an identity that Ory no longer has.
 func (h *history) holder(rows map[symbolon.UserID]memberRow, p *person, email string) symbolon.UserID {
 	for _, u := range h.truth.users {
-		if u != p.user && u.row && rows[u.id].email == email && (u.owner == nil || !u.owner.atOry) {
+		if u != p.user && u.row && rows[u.id].email == email && (u.owner == nil || u.freed || !u.owner.atOry) {
 			return u.id
 		}
 	}
@@ -177,6 +177,8 @@ func (h *history) compareFindings(p *person, open []string) {
 	want := map[bond]string{moved: "moved", recreated: "recreated_identity"}[p.bond]
 	if p.bond == linked && !p.user.row {
 		want = "user_gone"
+	} else if p.bond == linked && p.user.freed {
+		want = "column_disagrees"
 	}
 	for _, kind := range open {
 		switch symbolon.FindingKind(kind) {

@@ -14,6 +14,7 @@ type truth struct {
 
 	recreate bool // on_user_deleted
 	gone     symbolon.RowPolicy
+	when     bool // only people with a verified address get a user
 }
 
 // bond is what connects a person with a user.
@@ -35,11 +36,12 @@ type person struct {
 	id    symbolon.IdentityID
 	token string // of the person's session
 
-	atOry, active bool
-	email         string
+	atOry, active, verified bool
+	email                   string
 
 	reserved symbolon.UserID // the ID in the person's metadata
 	voucher  *appUser        // the user that a voucher in the person's metadata names
+	claimed  *appUser        // the user because of whose identity the person is on hold
 
 	bond   bond
 	user   *appUser
@@ -54,6 +56,7 @@ type appUser struct {
 
 	row     bool
 	owner   *person // the row or the ledger names this person's identity
+	freed   bool    // the application has emptied the row's identity column
 	last    *person // had the user last
 	retired bool    // the ID is never given to anybody again
 	emptied bool    // the row was anonymised
@@ -78,6 +81,12 @@ func (u *appUser) denied() string {
 	return ""
 }
 
+// hasRow reports whether ledger and row agree about the person's user.
+func (p *person) hasRow() bool { return p.bond == linked && p.user.row && !p.user.freed }
+
+// eligible reports whether the person may get a new user.
+func (m *truth) eligible(p *person) bool { return p.verified || !m.when }
+
 // read is the effect of a reading of the identity by a hook or a request.
 func (m *truth) read(p *person) {
 	switch {
@@ -85,31 +94,72 @@ func (m *truth) read(p *person) {
 	case p.bond == unread, p.bond == recreated:
 		m.decide(p)
 	case p.bond == linked && !p.user.row, p.bond == forgotten:
-		if m.recreate {
+		if m.recreate && m.eligible(p) {
 			p.user.retired, p.user.owner = true, nil
 			m.give(p, m.newUser("a new user for a deleted one of "+p.name))
 			p.purge()
 		}
-	case p.bond == linked && !p.active:
+	case p.hasRow() && !p.active:
 		p.purge()
 	}
 }
 
+// claims are the users that the person's metadata names, the strongest first.
+func (m *truth) claims(p *person) (all []*appUser) {
+	if u := m.byID(p.reserved); u != nil && p.reserved != "" {
+		all = append(all, u)
+	}
+	if p.voucher != nil {
+		all = append(all, p.voucher)
+	}
+	return all
+}
+
+// filled is the user into whose row the application itself wrote the identity of somebody whom
+// Symbolon has not read yet.
+func (m *truth) filled(p *person) *appUser {
+	for _, u := range m.users {
+		if u.owner == p && p.user != u {
+			return u
+		}
+	}
+	return nil
+}
+
 // decide gives a user to somebody who has none.
 func (m *truth) decide(p *person) {
-	v := p.voucher
-	switch {
-	case p.reserved != "" && m.byID(p.reserved) == nil:
-		u := m.newUser("the reserved ID of " + p.name)
-		u.id = p.reserved
+	reserved, v := m.byID(p.reserved), p.voucher
+	if u := m.filled(p); u != nil {
 		m.give(p, u)
+		return
+	}
+	switch free := reserved == nil || !reserved.row && reserved.owner == nil && !reserved.retired; {
+	case p.reserved != "" && free:
+		if !m.eligible(p) {
+			return
+		}
+		if reserved == nil {
+			reserved = m.newUser("the reserved ID of " + p.name)
+		}
+		reserved.id, reserved.row = p.reserved, true
+		m.give(p, reserved)
+		return
 	case v != nil && v.row && v.owner == nil && !v.retired:
 		m.give(p, v)
-	case v != nil && v.owner != nil && v.owner != p && !v.owner.atOry:
-		p.bond, p.user = recreated, nil
-	default:
-		m.give(p, m.newUser("the first sight of "+p.name))
+		return
 	}
+	if !m.eligible(p) {
+		return
+	}
+	for _, u := range m.claims(p) {
+		if u.owner != nil && u.owner != p && !u.owner.atOry {
+			if p.bond != recreated {
+				p.bond, p.user, p.claimed = recreated, nil, u
+			}
+			return
+		}
+	}
+	m.give(p, m.newUser("the first sight of "+p.name))
 }
 
 func (m *truth) newUser(why string) *appUser {
@@ -129,7 +179,7 @@ func (m *truth) byID(id symbolon.UserID) *appUser {
 
 func (m *truth) give(p *person, u *appUser) {
 	p.bond, p.user = linked, u
-	u.owner, u.last = p, p
+	u.owner, u.last, u.freed = p, p, false
 }
 
 // answer is the answer to a request of the person, after the identity was read.
@@ -137,12 +187,14 @@ func (m *truth) answer(p *person) string {
 	switch {
 	case !p.atOry, !p.active:
 		return signedOut
-	case p.bond == linked && p.user.row && p.user.denied() != "":
+	case p.hasRow() && p.user.denied() != "":
 		return p.user.denied()
-	case p.bond == linked && p.user.row:
+	case p.hasRow():
 		return "user " + string(p.user.id)
-	case p.bond == linked, p.bond == forgotten:
+	case p.bond == linked && !p.user.row, p.bond == forgotten:
 		return "user_gone"
+	case p.bond == unread:
+		return "not_eligible"
 	}
 	return "link_on_hold"
 }
@@ -162,6 +214,9 @@ func (p *person) purge() {
 func (m *truth) forget(u *appUser, told bool) {
 	u.row = false
 	if !told {
+		if u.owner != nil && u.owner.user != u {
+			u.owner = nil // only the row named the person
+		}
 		return
 	}
 	if p := u.owner; p != nil && p.bond == linked {
@@ -173,7 +228,8 @@ func (m *truth) forget(u *appUser, told bool) {
 
 // bind is the operator's order. It returns the expected refusal, or "".
 func (m *truth) bind(p *person, u *appUser, move bool) string {
-	current := p.bond == linked && p.user.row && p.user != u
+	filled := m.filled(p)
+	current := p.bond == linked && p.user.row && p.user != u || filled != nil && filled != u
 	switch {
 	case p.bond == erased:
 		return "conflict"
@@ -186,17 +242,17 @@ func (m *truth) bind(p *person, u *appUser, move bool) string {
 	case !move && (current || u.owner != nil && u.owner != p && u.owner.atOry):
 		return "conflict"
 	}
-	if p.bond == linked && p.user == u {
+	if p.hasRow() && p.user == u {
 		return ""
 	}
 	if other := u.owner; other != nil && other != p {
 		other.bond, other.user = moved, nil
 		other.purge()
 	}
-	if current {
-		p.user.owner = nil
-	} else if p.bond == linked {
-		p.user.owner = nil // it has no row
+	for _, before := range []*appUser{p.user, filled} {
+		if before != nil && before.owner == p {
+			before.owner, before.freed = nil, false
+		}
 	}
 	m.give(p, u)
 	p.purge()
@@ -210,7 +266,7 @@ func (m *truth) bindNew(p *person) string {
 		return "conflict"
 	case !p.atOry:
 		return "not_found"
-	case p.bond == linked && p.user.row:
+	case p.bond == linked && p.user.row, m.filled(p) != nil:
 		return "conflict"
 	}
 	if p.user != nil && !p.user.row {
@@ -250,15 +306,17 @@ func (m *truth) erase(p *person, policy symbolon.RowPolicy) {
 func (m *truth) pass(rebind bool, first []*person) {
 	var claimed []*person
 	for _, p := range m.people {
-		if p.atOry && p.voucher != nil && slices.Contains([]bond{unread, recreated}, p.bond) {
-			claimed = append(claimed, p.voucher.owner)
+		if p.atOry && (p.bond == unread || p.bond == recreated) {
+			for _, u := range m.claims(p) {
+				claimed = append(claimed, u.owner)
+			}
 		}
 	}
 	for _, p := range slices.Concat(first, m.people) {
 		switch {
-		case p.atOry && p.bond == unread:
+		case p.atOry && p.bond == unread && m.eligible(p):
 			m.read(p)
-		case p.atOry && p.bond == linked && p.user.row && !p.active:
+		case p.atOry && p.hasRow() && !p.active:
 			p.purge()
 		}
 	}
@@ -273,7 +331,11 @@ func (m *truth) pass(rebind bool, first []*person) {
 		}
 		switch p.bond {
 		case linked:
-			p.user.end(m.gone)
+			if p.user.freed {
+				p.user.owner, p.user.freed = nil, false // whose row it is, is in doubt
+			} else {
+				p.user.end(m.gone)
+			}
 			p.bond = gone
 			p.purge()
 		case moved, recreated:
@@ -283,12 +345,12 @@ func (m *truth) pass(rebind bool, first []*person) {
 }
 
 func (m *truth) rebind(p *person) {
-	from := p.voucher.owner
+	from := p.claimed.owner
 	switch {
 	case from == nil || from.atOry:
 		m.read(p)
-	case p.voucher.row:
-		m.give(p, p.voucher)
+	case p.claimed.row && !p.claimed.freed:
+		m.give(p, p.claimed)
 		from.bond, from.user = gone, nil
 		from.purge()
 	}

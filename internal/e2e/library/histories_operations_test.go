@@ -37,6 +37,11 @@ var operations = []operation{
 	{"a person returns with the address of a deleted identity", 2, returns},
 	{"the application makes a user", 3, seed},
 	{"an administrator creates a guest", 3, guest},
+	{"an administrator copies the metadata of another person", 1, copies},
+	{"the application empties an identity column", 1, empties},
+	{"the application fills an identity column", 1, fills},
+	{"the application's table is made anew", 1, resets},
+	{"Ory does not answer for a moment", 1, outageOfOry},
 	{"a person sends a request", 8, request},
 	{"a hook, the same hook and a request arrive together", 1, together},
 	{"a late hook arrives", 2, arrives},
@@ -124,6 +129,7 @@ func (h *history) withHook(route string, f fate, p *person, do func() error) {
 	h.post.fates[route] = f
 	late := len(h.post.late)
 	h.must(do())
+	h.look(p)
 	for i := range h.post.late[late:] {
 		h.post.late[late+i].of = p
 	}
@@ -163,7 +169,7 @@ func (h *history) signUp(email string, link fate) bool {
 		h.post.late[late+i].of = p
 	}
 	h.joins(p, name)
-	if reserve == deliver && p.reserved == "" && (h.store.NewID() == symbolon.ByMint || h.store.DrawDB != nil) {
+	if reserve == deliver && p.reserved == "" && !h.truth.when && (h.store.NewID() == symbolon.ByMint || h.store.DrawDB != nil) {
 		h.wrong("the reserve hook reserved no ID")
 	}
 	if link == deliver || link == twice {
@@ -202,6 +208,79 @@ func seed(h *history) bool {
 		h.must(h.app.db.QueryRowContext(h.ctx(), `insert into `+h.table+` (email) values ($1) returning cast(id as text)`, u.email).Scan(&u.id))
 	}
 	h.note("user %s with %s", u.id, u.email)
+	return true
+}
+
+// copies gives an identity what the metadata of another one says.
+func copies(h *history) bool {
+	from := h.somebody(func(p *person) bool { return p.reserved != "" })
+	p := h.somebody(func(p *person) bool { return p.atOry && p.bond == unread && p != from })
+	if p == nil || from == nil {
+		return false
+	}
+	var of struct {
+		MetadataPublic json.RawMessage `json:"metadata_public"`
+	}
+	if from.atOry {
+		text, _, err := h.ory.GetIdentity(h.ctx(), string(from.id))
+		h.must(err)
+		h.must(json.Unmarshal(text, &of))
+	} else {
+		of.MetadataPublic = fmt.Appendf(nil, `{"id":%q}`, from.reserved)
+	}
+	h.must(h.ory.PatchIdentity(h.ctx(), string(p.id), []map[string]any{{"op": "add", "path": "/metadata_public", "value": of.MetadataPublic}}))
+	h.note("%s to %s", from.name, p.name)
+	p.reserved = from.reserved
+	return true
+}
+
+// empties makes ledger and row disagree.
+func empties(h *history) bool {
+	p := h.somebody((*person).hasRow)
+	if p == nil || p.user.id == "" {
+		return false
+	}
+	h.exec(`update `+h.table+` set ory_identity_id = null where id = $1`, string(p.user.id))
+	p.user.freed = true
+	h.note("user %s", p.user.id)
+	return true
+}
+
+// fills does what a hand-written hook of the application does.
+func fills(h *history) bool {
+	p := h.somebody(func(p *person) bool { return p.atOry && p.bond == unread })
+	u := h.someUser(func(u *appUser) bool { return u.row && u.owner == nil && !u.retired })
+	if p == nil || u == nil || slices.ContainsFunc(h.truth.users, func(u *appUser) bool { return u.owner == p }) {
+		return false
+	}
+	h.exec(`update `+h.table+` set ory_identity_id = $1 where id = $2`, string(p.id), string(u.id))
+	u.owner = p
+	h.note("of user %s with %s", u.id, p.name)
+	return true
+}
+
+// resets deletes all rows. Nobody tells the product.
+func resets(h *history) bool {
+	h.exec(`delete from ` + h.table)
+	for _, u := range h.truth.users {
+		h.truth.forget(u, false)
+	}
+	return true
+}
+
+// outageOfOry changes nothing and denies nobody.
+func outageOfOry(h *history) bool {
+	p := h.somebody(func(p *person) bool { return p.token != "" })
+	if p == nil {
+		return false
+	}
+	repair := h.ory.Break(fakeory.DatabaseDown{})
+	defer repair()
+	got := ask1(h.ctx(), h.auth, p)
+	if !strings.HasPrefix(got, dontKnow) && (got != p.cached || got == "") {
+		h.wrong("%s got %q", p.name, got)
+	}
+	h.note("%s: %s", p.name, got)
 	return true
 }
 
@@ -323,6 +402,14 @@ func (h *history) patchAddress(p *person, email string) {
 	p.email = email
 	h.known(email, p, nil)
 	h.patch(p, "/traits/email", email)
+	h.look(p)
+}
+
+// look reads at Ory whether the address is verified.
+func (h *history) look(p *person) {
+	at, err := h.client.Identity(h.ctx(), p.id)
+	h.must(err)
+	p.verified = at.Verified()
 }
 
 func (h *history) patch(p *person, path string, value any) {
@@ -519,7 +606,7 @@ func binds(h *history) bool {
 }
 
 func ordersNew(h *history) bool {
-	p := h.somebody(func(p *person) bool { return p.bond != linked || !p.user.row })
+	p := h.somebody(func(p *person) bool { return !p.hasRow() })
 	if p == nil {
 		return false
 	}
@@ -532,7 +619,9 @@ func ordersNew(h *history) bool {
 }
 
 func erases(h *history) bool {
-	p := h.somebody(func(p *person) bool { return p.atOry || p.bond != unread })
+	p := h.somebody(func(p *person) bool {
+		return (p.atOry || p.bond != unread) && (p.bond != linked || !p.user.freed) // with a doubt about its user nobody is erased
+	})
 	if p == nil {
 		return false
 	}
@@ -543,7 +632,7 @@ func erases(h *history) bool {
 
 // erasesUser erases by the user's ID. The person who has or had the user last is erased with it.
 func erasesUser(h *history) bool {
-	u := h.someUser(hasRow)
+	u := h.someUser(func(u *appUser) bool { return u.row && !u.freed })
 	if u == nil {
 		return false
 	}

@@ -155,7 +155,9 @@ func (a *application) history(rt *rapid.T) {
 	h := a.begin(rt)
 	defer h.close()
 	h.do("an anchor signs up", func() bool { return h.signUp("anchor@example.org", deliver) }) // is never deleted, and proves that Ory is the right one
-	h.request(h.auth, h.truth.people[0])
+	anchor := h.truth.people[0]
+	h.withHook("sync", deliver, anchor, func() error { return h.ory.Verify(h.ctx(), string(anchor.id)) })
+	h.request(h.auth, anchor)
 	h.do("the application makes a user", func() bool { return seed(h) })
 	h.do("a person signs up", func() bool { return signUpNew(h) })
 	h.do("a person signs up", func() bool { return signUpNew(h) })
@@ -183,6 +185,7 @@ func (a *application) begin(rt *rapid.T) *history {
 	h.table = h.store.Users.Table
 	h.truth.gone = rapid.SampledFrom([]symbolon.RowPolicy{symbolon.DeactivateRow, symbolon.KeepRow, symbolon.AnonymiseRow, symbolon.DeleteRow}).Draw(rt, "on_identity_deleted")
 	h.truth.recreate = rapid.Bool().Draw(rt, "recreate")
+	h.truth.when = digit.Draw(rt, "only verified people") == 7
 	h.post = &post{history: h, fates: map[string]fate{}}
 	config := h.kratosHooks(newID)
 	h.ory = fakeory.New(fakeory.Config{InMemory: true, Hooks: config, HookTransport: h.post})
@@ -201,7 +204,7 @@ func (h *history) ctx() context.Context { return h.app.db.t.Context() }
 func (h *history) kratosHooks(newID symbolon.NewID) fakeory.Hooks {
 	var b bytes.Buffer
 	actions := hooks.Actions{URL: "http://symbolon", Keys: hooks.DeriveKeys(secrets), NewID: newID, Draws: h.store.DrawDB != nil,
-		Columns: h.store.Users.Columns, Methods: []string{"password", "profile"}}
+		When: link.When{Verified: h.truth.when}, Columns: h.store.Users.Columns, Methods: []string{"password", "profile"}}
 	if err := actions.WriteKratos(&b); err != nil {
 		h.Fatal(err)
 	}
@@ -222,7 +225,8 @@ func (h *history) kratosHooks(newID symbolon.NewID) fakeory.Hooks {
 func (h *history) start() {
 	h.stop()
 	quiet := slog.New(slog.DiscardHandler)
-	h.linker = &link.Linker{Ory: h.client, Store: h.store, Secrets: secrets, Log: quiet, ProofGap: time.Microsecond, OnIdentityDeleted: h.truth.gone}
+	h.linker = &link.Linker{Ory: h.client, Store: h.store, Secrets: secrets, Log: quiet, ProofGap: time.Microsecond, OnIdentityDeleted: h.truth.gone,
+		When: link.When{Verified: h.truth.when}}
 	if h.truth.recreate {
 		h.linker.OnUserDeleted = link.RecreateDeleted
 	}
@@ -294,8 +298,8 @@ func (h *history) note(format string, args ...any) {
 // wrong fails the history and tells its story.
 func (h *history) wrong(format string, args ...any) {
 	h.Helper()
-	h.Fatalf("%s\nnew_id %s, on_identity_deleted %s, recreate %t\n  %s", fmt.Sprintf(format, args...),
-		h.store.NewID(), h.truth.gone, h.truth.recreate, strings.Join(h.story, "\n  "))
+	h.Fatalf("%s\nnew_id %s, on_identity_deleted %s, recreate %t, only verified %t\n  %s", fmt.Sprintf(format, args...),
+		h.store.NewID(), h.truth.gone, h.truth.recreate, h.truth.when, strings.Join(h.story, "\n  "))
 }
 
 func (h *history) must(err error) {
@@ -337,14 +341,17 @@ func (h *history) sees(p *person, got string) {
 	}
 }
 
+// dontKnow begins the answer if nothing is known, which is never a denial.
+const dontKnow = "unavailable: "
+
 // ask1 sends a request of a person.
 func ask1(ctx context.Context, v *session.Verifier, p *person) string {
 	principal, err := v.Verify(ctx, ory.Credential{Kind: ory.SessionToken, Value: p.token})
 	switch {
 	case errors.Is(err, session.ErrUnauthenticated):
 		return signedOut
-	case errors.Is(err, symbolon.ErrUnavailable):
-		return err.Error()
+	case err != nil && answer.Of(err).Code == answer.Unavailable:
+		return dontKnow + err.Error()
 	case err != nil:
 		return string(answer.Of(err).Code)
 	}
@@ -368,12 +375,13 @@ func (h *history) pass(rebind bool) reconcile.Report {
 	return report
 }
 
-// winners are the people who got a user that several vouchers named. A pass reads many people
+// winners are the people who got a user that the metadata of several people named. A pass reads many people
 // at the same time, so the model cannot say which of them is the first.
 func (h *history) winners() (out []*person) {
 	rows := h.rows()
 	for _, p := range h.truth.people {
-		if v := p.voucher; p.bond == unread && v != nil && rows[v.id].identity == p.id {
+		got := rows[p.reserved].identity == p.id || p.voucher != nil && rows[p.voucher.id].identity == p.id
+		if p.bond == unread && got {
 			out = append(out, p)
 		}
 	}
