@@ -46,6 +46,7 @@ type person struct {
 	bond   bond
 	user   *appUser
 	cached string // the answer that the verifier gave last; it may repeat this answer until a purge
+	purged bool   // the answer that the verifier gave last was purged
 }
 
 // appUser is a user of the application, with its row.
@@ -205,8 +206,8 @@ const signedOut = "unauthenticated"
 // purge says that no cache may repeat an earlier answer. Purges are about identities, so they
 // do not concern a session that belongs to none.
 func (p *person) purge() {
-	if p.cached != signedOut {
-		p.cached = ""
+	if p.cached != signedOut && p.cached != "" {
+		p.cached, p.purged = "", true
 	}
 }
 

@@ -276,7 +276,7 @@ func outageOfOry(h *history) bool {
 	}
 	repair := h.ory.Break(fakeory.DatabaseDown{})
 	defer repair()
-	got := ask1(h.ctx(), h.auth, p)
+	got := answerTo(h.ctx(), h.auth, p)
 	if !strings.HasPrefix(got, dontKnow) && (got != p.cached || got == "") {
 		h.wrong("%s got %q", p.name, got)
 	}
@@ -328,7 +328,7 @@ func together(h *history) bool {
 	answers := make([]string, 2)
 	for i := range answers {
 		calls.Go(func() { h.handle(hint("sync", p)) })
-		calls.Go(func() { answers[i] = ask1(h.ctx(), h.auth, p) })
+		calls.Go(func() { answers[i] = answerTo(h.ctx(), h.auth, p) })
 	}
 	calls.Wait()
 	before := p.cached

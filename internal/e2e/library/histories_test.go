@@ -173,8 +173,20 @@ func (h *history) step() {
 	for range 5 {
 		op := weighted.Draw(h.T, "operation")
 		if h.do(op.name, func() bool { return op.do(h) }) {
+			h.askPurged()
 			return
 		}
+	}
+}
+
+// askPurged asks again about people whose last answer a purge has made wrong.
+func (h *history) askPurged() {
+	for _, p := range h.truth.people {
+		if p.purged && rapid.Bool().Draw(h.T, "asks at once") {
+			h.note("%s asks at once", p.name)
+			h.request(h.auth, p)
+		}
+		p.purged = false
 	}
 }
 
@@ -312,7 +324,7 @@ func (h *history) must(err error) {
 // request sends a request of a person to a verifier and compares the answer with the model.
 func (h *history) request(v *session.Verifier, p *person) {
 	h.Helper()
-	got := ask1(h.ctx(), v, p)
+	got := answerTo(h.ctx(), v, p)
 	if v == h.auth && got == p.cached && got != "" {
 		return
 	}
@@ -344,8 +356,8 @@ func (h *history) sees(p *person, got string) {
 // dontKnow begins the answer if nothing is known, which is never a denial.
 const dontKnow = "unavailable: "
 
-// ask1 sends a request of a person.
-func ask1(ctx context.Context, v *session.Verifier, p *person) string {
+// answerTo sends a request of a person.
+func answerTo(ctx context.Context, v *session.Verifier, p *person) string {
 	principal, err := v.Verify(ctx, ory.Credential{Kind: ory.SessionToken, Value: p.token})
 	switch {
 	case errors.Is(err, session.ErrUnauthenticated):
