@@ -23,7 +23,7 @@ and not exists (select 1 from symbolon.events n where n.project = e.project and 
 // firstWrite reports whether this identity has not yet filled every column of the row.
 func (w *writer) firstWrite() bool {
 	written := strings.TrimPrefix(w.entry.digest, refusedMark)
-	return written == "" || strings.HasPrefix(written, waitingMark)
+	return w.out.New || written == "" || strings.HasPrefix(written, waitingMark)
 }
 
 // emptyLeft empties the columns that could not be written, if the row belonged to another

@@ -153,12 +153,22 @@ func (h *history) compareValues(p *person, rows map[symbolon.UserID]memberRow, o
 	duplicate := slices.Contains(open, string(symbolon.DuplicateEmail))
 	if holder := h.holder(rows, p, traits.Email); holder != "" && duplicate {
 		want.email = got.email
+		if !h.isOf(p, got.email) {
+			h.wrong("the row of %s has %s, which never was the address of this person or user", p.name, got.email)
+		}
 	} else if duplicate {
 		h.wrong("%s has the finding duplicate_email, and no row that keeps its value has %s", p.name, traits.Email)
 	}
 	if got != want {
 		h.wrong("%s: the row is %+v, Ory says %+v, and there are the findings %v", p.name, got, want, open)
 	}
+}
+
+// isOf reports whether a person or the person's user ever had an address, or there is none.
+func (h *history) isOf(p *person, email string) bool {
+	return email == "" || slices.ContainsFunc(h.words, func(w *word) bool {
+		return w.text == email && (slices.Contains(w.people, p) || slices.Contains(w.users, p.user))
+	})
 }
 
 // holder is another user with the address, from whom nobody may take it: its row has no
