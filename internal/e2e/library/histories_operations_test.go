@@ -639,7 +639,7 @@ func erasesUser(h *history) bool {
 	h.note("user %s", u.id)
 	policy := h.erase(string(u.id))
 	for _, p := range h.truth.people {
-		if p.user == u {
+		if p.user == u || u.owner == p {
 			h.truth.erase(p, policy)
 			return true
 		}
