@@ -43,7 +43,7 @@ func (w *writer) emptyLeft(ctx context.Context, user symbolon.UserID, cells []ce
 	}
 	for _, c := range cells {
 		empty := w.shape.emptied(c.name, user)
-		if held, ok := w.shape.placeheld(empty, user); ok && c.notNull {
+		if held, ok := w.shape.withPlaceholder(empty, user); ok && c.notNull {
 			empty = held
 		}
 		if empty.unfit != "" {

@@ -12,7 +12,7 @@ import (
 // address of the person who had it before, whether the operator took the row from that person,
 // the person had left it, or the other person had had it once.
 func TestRowOfAnother(t *testing.T) {
-	onEachColumn(t, kindsOfColumn, func(t *testing.T, k kindOfColumn, p *people) {
+	onEachColumn(t, kindsOfColumn[:3], func(t *testing.T, k kindOfColumn, p *people) {
 		for _, how := range []string{"taken", "left behind", "bound back"} {
 			w := p.settle(t, p.store(p.DB), "a b d")
 			p.must(t, p.sql(`insert into {users} (id, email) values ($1, $2)`), newUUID(), "c@"+w.ory.domain)

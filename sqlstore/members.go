@@ -133,11 +133,11 @@ func (m *member) released(column string) (c cell, can bool) {
 	if !c.notNull {
 		return c, true
 	}
-	return m.shape.placeheld(c, m.user)
+	return m.shape.withPlaceholder(c, m.user)
 }
 
-// placeheld is the cell with the operator's placeholder. It returns false if the column has none.
-func (t *shape) placeheld(c cell, user symbolon.UserID) (cell, bool) {
+// withPlaceholder is the cell with the operator's placeholder. It returns false if the column has none.
+func (t *shape) withPlaceholder(c cell, user symbolon.UserID) (cell, bool) {
 	if t.users.Placeholder == "" || c.kind != text && c.kind != other {
 		return c, false
 	}

@@ -213,7 +213,7 @@ func seed(h *history) bool {
 
 // copies gives an identity what the metadata of another one says.
 func copies(h *history) bool {
-	from := h.somebody(func(p *person) bool { return p.reserved != "" })
+	from := h.somebody(func(p *person) bool { return p.atOry && p.reserved != "" })
 	p := h.somebody(func(p *person) bool { return p.atOry && p.bond == unread && p != from })
 	if p == nil || from == nil {
 		return false
@@ -221,13 +221,9 @@ func copies(h *history) bool {
 	var of struct {
 		MetadataPublic json.RawMessage `json:"metadata_public"`
 	}
-	if from.atOry {
-		text, _, err := h.ory.GetIdentity(h.ctx(), string(from.id))
-		h.must(err)
-		h.must(json.Unmarshal(text, &of))
-	} else {
-		of.MetadataPublic = fmt.Appendf(nil, `{"id":%q}`, from.reserved)
-	}
+	text, _, err := h.ory.GetIdentity(h.ctx(), string(from.id))
+	h.must(err)
+	h.must(json.Unmarshal(text, &of))
 	h.must(h.ory.PatchIdentity(h.ctx(), string(p.id), []map[string]any{{"op": "add", "path": "/metadata_public", "value": of.MetadataPublic}}))
 	h.note("%s to %s", from.name, p.name)
 	p.reserved = from.reserved
