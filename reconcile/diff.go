@@ -265,7 +265,7 @@ func isResolved(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 		return true
 	}
 	switch p.state() {
-	case symbolon.Forgotten:
+	case symbolon.Forgotten, symbolon.OnHold: // it has no row
 		return k == symbolon.UserGone || k == symbolon.ColumnDisagrees || holdsElsewhere(k) || k == symbolon.ColumnRefused
 	case symbolon.Also:
 		return k != symbolon.ColumnDisagrees // Symbolon compares no data of a further identity

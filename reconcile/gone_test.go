@@ -94,6 +94,25 @@ func TestHeldAndGone(t *testing.T) {
 	}
 }
 
+// TestTakenUserIsStillClaimed has the operator give the user of one identity to another one,
+// and Ory deletes the other one. The first identity still names the user in its metadata, but
+// will never get it by that. So the deleted identity's row is deactivated, as any other.
+func TestTakenUserIsStillClaimed(t *testing.T) {
+	s := world(t)
+	users := s.users(t)
+	if _, err := s.Linker.Bind(t.Context(), symbolon.IdentityID(uuid('a', 1)), symbolon.UserID(users[0]), symbolon.BindOptions{Move: true}); err != nil {
+		t.Fatal(err)
+	}
+	s.become(&fakeOry{project: 'a', to: people, email: "p%d@example.org", claims: map[int]string{0: users[0]}, gone: map[int]bool{1: true}})
+	report, err := s.Run(t.Context(), reconcile.Options{Repair: true})
+	if err != nil || report.Repaired[reconcile.OrphanUser] != 1 {
+		t.Errorf("%+v %v", report, err)
+	}
+	if n := s.count(t, "select count(*) from symbolon_users where active = 0 and ory_identity_id = '"+uuid('a', 1)+"'"); n != 1 {
+		t.Errorf("%d rows of the deleted identity are deactivated", n)
+	}
+}
+
 // TestManyAreOver has many gone identities at the beginning of the ledger. RepairFinding
 // still finds a control for one more.
 func TestManyAreOver(t *testing.T) {

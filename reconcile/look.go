@@ -103,8 +103,12 @@ func (v *view) see(ctx context.Context, p pair) error {
 
 // noteClaims is for an identity without a user. Such an identity may claim another
 // identity's user, and noteClaims notes that other identity. As long as the claim stays,
-// the other identity is treated as moved, not as missing.
+// the other identity is treated as moved, not as missing. An identity whose user the operator
+// took away still claims that user, and this explains nothing.
 func (v *view) noteClaims(ctx context.Context, p pair) error {
+	if p.state() == symbolon.OnHold && p.entry.Link.Reason == symbolon.Moved {
+		return nil
+	}
 	users := claimedUsers(p.identity, v.rules.key)
 	if len(users) == 0 {
 		return nil

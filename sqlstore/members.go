@@ -136,11 +136,15 @@ func (m *member) released(column string) (c cell, can bool) {
 	if !c.notNull {
 		return c, true
 	}
-	template := m.shape.users.Placeholder
-	if template == "" || c.kind != text && c.kind != other {
+	return m.shape.withPlaceholder(c, m.user)
+}
+
+// withPlaceholder is the cell with the operator's placeholder. It returns false if the column has none.
+func (t *shape) withPlaceholder(c cell, user symbolon.UserID) (cell, bool) {
+	if t.users.Placeholder == "" || c.kind != text && c.kind != other {
 		return c, false
 	}
-	c.raw = strings.ReplaceAll(template, userMarker, string(m.user))
+	c.raw = strings.ReplaceAll(t.users.Placeholder, userMarker, string(user))
 	c.param = c.raw
 	return c, true
 }

@@ -339,6 +339,9 @@ func (w *writer) takeColumn(ctx context.Context, key any) error {
 func (w *writer) writeColumns(ctx context.Context, user symbolon.UserID) ([]cell, []leftOut, error) {
 	cells := w.shape.paths(w.q.Reading.Identity)
 	left, err := w.writeCells(ctx, user, slices.Concat(cells, w.sentForm()))
+	if err == nil {
+		err = w.emptyLeft(ctx, user, cells, left)
+	}
 	return cells, left, err
 }
 
