@@ -131,6 +131,7 @@ var checks = []check{
 	{"ory.token_keys", nil, (*Doctor).checkTokens},
 	{"users.database", nil, (*Doctor).checkDatabase},
 	{"users.layout", (*Doctor).needDatabase, tableCheck("no_layout")},
+	{"users.ledger", (*Doctor).needDatabase, tableCheck("other_table")},
 	{"users.table", (*Doctor).needDatabase, tableCheck("no_table")},
 	{"users.column", (*Doctor).needTable, tableCheck("no_column")},
 	{"users.type", (*Doctor).needTable, tableCheck("wrong_type")},

@@ -24,6 +24,13 @@ func (u UsersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
 	if err != nil {
 		return nil, err
 	}
+	switch err := u.Store.CheckProject(ctx, u.Config.Ory.Project).(type) {
+	case nil:
+	case *sqlstore.Fault:
+		faults = append(faults, err)
+	default:
+		return nil, err
+	}
 	var out []doctor.TableFault
 	for _, err := range faults {
 		f, ok := errors.AsType[*sqlstore.Fault](err)
