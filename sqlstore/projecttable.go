@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -37,6 +38,15 @@ func (s *Store) CheckProject(ctx context.Context, project string) error {
 		_, err := s.compareTable(waiting, session{store: s}, project)
 		return true, err
 	})
+	return asOtherTable(err)
+}
+
+// asOtherTable returns the fault in an error without what was added to it. The fault is the
+// answer of the database, and not an outage.
+func asOtherTable(err error) error {
+	if f, ok := errors.AsType[*Fault](err); ok && f.Kind == OtherTable {
+		return f
+	}
 	return err
 }
 

@@ -83,7 +83,7 @@ func (s *Store) Begin(ctx context.Context, project string) (symbolon.Start, erro
 	if err != nil {
 		return symbolon.Start{}, err
 	}
-	return s.writeStart(ctx, project, func(ctx context.Context, db session, start symbolon.Start) (by string, err error) {
+	start, err := s.writeStart(ctx, project, func(ctx context.Context, db session, start symbolon.Start) (by string, err error) {
 		if err := s.ownTable(ctx, db, project); err != nil {
 			return "", err
 		}
@@ -98,6 +98,7 @@ func (s *Store) Begin(ctx context.Context, project string) (symbolon.Start, erro
 		}
 		return noRows, nil
 	})
+	return start, asOtherTable(err)
 }
 
 // word is a reason for which a start is settled.
