@@ -11,7 +11,7 @@ import (
 	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
-// people creates a table with a key that the database makes.
+// table creates a table with a key that the database makes.
 func (w *walk) table(name, columns string) {
 	w.t.Helper()
 	key := "bigserial primary key"
@@ -22,7 +22,7 @@ func (w *walk) table(name, columns string) {
 	w.exec(`create table ` + name + ` (id ` + key + `, ory_identity_id text unique` + spelling + columns + `)`)
 }
 
-// file writes a yaml block of a section. A first line "# NAME" names the file.
+// files writes the yaml blocks of a section. A first line "# NAME" names the file.
 func (w *walk) files(section string) {
 	w.t.Helper()
 	for _, text := range w.blocks(section, "yaml") {
@@ -122,6 +122,7 @@ func TestReset(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, database string) {
 		w := newWalk(t, "reset.md", database)
+		w.env = append(w.env, "SYMBOLON_DELETION_PROOF_GAP=1s")
 		page, _, _ := strings.Cut(w.text, "\n## ")
 		_, page, _ = strings.Cut(page, "```yaml\n")
 		page, _, _ = strings.Cut(page, "```")
@@ -136,8 +137,16 @@ func TestReset(t *testing.T) {
 
 		w.exec(`drop table people`)
 		w.table("people", ", email text")
+		for _, sql := range w.blocks("Your tables were made anew", "sql") {
+			if !w.sqlite {
+				w.exec(sql)
+			}
+		}
+		if out := w.run(3, "reconcile"); !strings.Contains(out, "user_gone") {
+			t.Errorf("people whose row is missing: %s", out)
+		}
 		out := w.follow("Your tables were made anew")
-		t.Log(out)
+		w.says(out[0], "3 got a new user")
 		w.is(`select cast(count(distinct ory_identity_id) as text) from people`, "3")
 		w.is(`select cast(count(*) as text) from people where id <= 3`, "0")
 
@@ -145,15 +154,51 @@ func TestReset(t *testing.T) {
 		w.dropLedger()
 		w.table("people", ", email text")
 		out = w.follow("The whole database was made anew")
-		t.Log(out)
+		w.says(out[0], "alone              3")
 		w.is(`select cast(count(distinct ory_identity_id) as text) from people`, "3")
 
-		// Another Ory, with the same people.
-		rows := w.one(`select cast(min(id) as text) from people`)
-		if rows == "" {
-			t.Fatal("no row")
+		// The identities are deleted, and made again with the users' IDs.
+		old := map[string]string{}
+		for _, id := range w.column(`select ory_identity_id from people`) {
+			old[w.one(`select cast(id as text) from people where ory_identity_id = $1`, id)] = id
+			if err := w.kratos.DeleteIdentity(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for user := range old {
+			w.identity(map[string]any{"traits": map[string]any{"email": "new" + user + "@example.org"}, "metadata_public": map[string]any{"id": user}})
+		}
+		out = w.follow("Ory was made anew")
+		w.says(out[0], "repaired recreated_identity  3")
+		w.is(`select cast(count(*) as text) from people`, "3")
+		for user, before := range old {
+			id := w.one(`select ory_identity_id from people where cast(id as text) = $1`, user)
+			if w.says(w.run(0, "show", user), id); id == before {
+				t.Errorf("user %s still has the old identity", user)
+			}
 		}
 	})
+}
+
+// column returns the values of a query.
+func (w *walk) column(query string) (out []string) {
+	w.t.Helper()
+	rows, err := w.db.QueryContext(w.t.Context(), query)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			w.t.Fatal(err)
+		}
+		out = append(out, s)
+	}
+	if err := rows.Err(); err != nil {
+		w.t.Fatal(err)
+	}
+	return out
 }
 
 // dropLedger drops Symbolon's own tables.
@@ -164,23 +209,7 @@ func (w *walk) dropLedger() {
 		w.exec(`drop table symbolon_users`)
 		return
 	}
-	rows, err := w.db.QueryContext(w.t.Context(), `select name from sqlite_schema where type = 'table' and name like 'symbolon%' or name like 'river%' and type = 'table'`)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer rows.Close()
-	var names []string
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			w.t.Fatal(err)
-		}
-		names = append(names, name)
-	}
-	if err := rows.Err(); err != nil {
-		w.t.Fatal(err)
-	}
-	_ = rows.Close()
+	names := w.column(`select name from sqlite_schema where type = 'table' and (name like 'symbolon%' or name like 'river%')`)
 	for _, name := range names {
 		w.exec(`drop table ` + name)
 	}
