@@ -41,6 +41,26 @@ func (s *Store) CheckProject(ctx context.Context, project string) error {
 	return asOtherTable(err)
 }
 
+// OwnTable is CheckProject for a program that is going to write. While the project has no
+// entry, the record of an earlier start may be another table, for example the default table
+// of a first try. OwnTable then records this one, as Begin does.
+func (s *Store) OwnTable(ctx context.Context, project string) error {
+	if err := s.CheckProject(ctx, project); err != nil {
+		return err
+	}
+	recorded, err := readAll(ctx, s, "read the project's users table", tableOfProject, []any{project}, scanOne[string])
+	if err != nil || len(recorded) == 0 || recorded[0] == "" {
+		return nil // the next start records it, or another call reports that the database is away
+	}
+	now, err := s.tableInUse(ctx, session{store: s})
+	if err != nil || now == "" || now == recorded[0] {
+		return nil
+	}
+	return asOtherTable(s.inTx(ctx, "record the users table", func(ctx context.Context, db session) error {
+		return s.ownTable(ctx, db, project)
+	}))
+}
+
 // asOtherTable returns the fault in an error without what was added to it. The fault is the
 // answer of the database, and not an outage.
 func asOtherTable(err error) error {

@@ -84,8 +84,16 @@ func TestLedgerKnowsItsTable(t *testing.T) {
 			t.Errorf("nothing has started: %v", err)
 		}
 		starts("readers", "shop", true)
-		starts("buyers", "shop", true) // no link was made
-		link("buyers", "shop")
+		starts("buyers", "shop", true)                                      // no link was made
+		if err := on("readers").OwnTable(t.Context(), "shop"); err != nil { // a command that links next
+			t.Fatal(err)
+		}
+		link("readers", "shop")
+		starts("buyers", "shop", false)
+		starts("readers", "shop", true)
+		if before, err := on("buyers").TakeTable(t.Context(), "shop"); err != nil || !strings.HasSuffix(before, ".readers") {
+			t.Errorf("before: %q, %v", before, err)
+		}
 		starts("readers", "shop", false)
 		starts("buyers", "shop", true)
 		starts("readers", "blog", true)

@@ -37,7 +37,7 @@ func (s *System) begin(ctx context.Context, log *slog.Logger) error {
 func (s *System) ownsTable(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checking)
 	defer cancel()
-	err := s.Store.CheckProject(ctx, s.Config.Ory.Project)
+	err := s.Store.OwnTable(ctx, s.Config.Ory.Project)
 	if _, fault := errors.AsType[*sqlstore.Fault](err); fault {
 		return cli.Usage(err)
 	}
