@@ -48,13 +48,16 @@ func (s *Store) OwnTable(ctx context.Context, project string) error {
 	if err := s.CheckProject(ctx, project); err != nil {
 		return err
 	}
+	if faults, err := s.checkLayout(ctx); err != nil || len(faults) > 0 {
+		return err
+	}
 	recorded, err := readAll(ctx, s, "read the project's users table", tableOfProject, []any{project}, scanOne[string])
-	if err != nil || len(recorded) == 0 || recorded[0] == "" {
-		return nil // the next start records it, or another call reports that the database is away
+	if err != nil || len(recorded) == 0 || recorded[0] == "" { // the next start records it
+		return err
 	}
 	now, err := s.tableInUse(ctx, session{store: s})
 	if err != nil || now == "" || now == recorded[0] {
-		return nil
+		return err
 	}
 	return asOtherTable(s.inTx(ctx, "record the users table", func(ctx context.Context, db session) error {
 		return s.ownTable(ctx, db, project)

@@ -24,12 +24,11 @@ func (u UsersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch err := u.Store.CheckProject(ctx, u.Config.Ory.Project).(type) {
-	case nil:
-	case *sqlstore.Fault:
+	if err := u.Store.CheckProject(ctx, u.Config.Ory.Project); err != nil {
+		if _, fault := errors.AsType[*sqlstore.Fault](err); !fault {
+			return nil, err
+		}
 		faults = append(faults, err)
-	default:
-		return nil, err
 	}
 	var out []doctor.TableFault
 	for _, err := range faults {
