@@ -30,7 +30,7 @@ func (d *Doctor) placed() (out []placed) {
 	if d.Kratos == nil {
 		return nil
 	}
-	for _, flow := range []string{"registration", "settings", "verification", "recovery"} {
+	for _, flow := range []string{"registration", "login", "settings", "verification", "recovery"} {
 		lists := d.Kratos.Lists(flow)
 		for _, method := range slices.Sorted(maps.Keys(lists)) {
 			for i, h := range lists[method] {

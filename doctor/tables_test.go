@@ -83,7 +83,7 @@ func testTables(t *testing.T, dialect sqlstore.Dialect, kratos *fakeory.Ory) {
 		for name := range noTable {
 			want[name] = doctor.Unknown
 		}
-		want["users.layout"], want["users.rights"] = doctor.Unknown, doctor.Unknown
+		want["users.layout"], want["users.ledger"], want["users.rights"] = doctor.Unknown, doctor.Unknown, doctor.Unknown
 		expect(t, examine(t, d), want)
 	})
 }

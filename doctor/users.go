@@ -43,8 +43,8 @@ type Proof struct {
 	Sampled []string
 }
 
-// TableFault is one fault of the table. Kind is one of no_layout, no_table, no_column,
-// wrong_type, not_unique, refusing, spelling, hiding and forbidden.
+// TableFault is one fault of the table. Kind is one of no_layout, other_table, no_table,
+// no_column, wrong_type, not_unique, refusing, spelling, hiding and forbidden.
 type TableFault struct {
 	Kind    string
 	Column  string
@@ -66,14 +66,15 @@ func (d *Doctor) checkDatabase(_ context.Context) Result {
 
 // tableWords has, for each kind of fault, what the fault breaks, and the text if there is no fault.
 var tableWords = map[string]struct{ breaks, well string }{
-	"no_layout":  {"symbolon serve updates them when it starts, if its database user has the right; until then nobody gets a user", "Symbolon's own tables are there, in this program's version"},
-	"no_table":   {"symbolon serve does not start", "the users table exists"},
-	"no_column":  {"symbolon serve does not start", "every configured column exists"},
-	"wrong_type": {"symbolon serve does not start, because no value could be written to the column", "every column can hold its values"},
-	"not_unique": {"symbolon serve does not start, because two requests of one new person at the same moment would make two users", "the key and the identity column are unique"},
-	"refusing":   {"symbolon serve does not start, because the table would refuse the row of every new person", "the table accepts new rows"},
-	"spelling":   {"symbolon serve does not start, because a person whose row has the ID in another spelling would get a second user", "every identity's ID is spelled as Ory spells it, and the database ensures that this does not change"},
-	"hiding":     {"symbolon serve does not start, because a person whose row is hidden would be denied, or would get a second user", "row level security hides no row"},
+	"no_layout":   {"symbolon serve updates them when it starts, if its database user has the right; until then nobody gets a user", "Symbolon's own tables are there, in this program's version"},
+	"other_table": {"symbolon serve does not start, because the ledger names the users of another table", "the ledger of this project belongs to this users table"},
+	"no_table":    {"symbolon serve does not start", "the users table exists"},
+	"no_column":   {"symbolon serve does not start", "every configured column exists"},
+	"wrong_type":  {"symbolon serve does not start, because no value could be written to the column", "every column can hold its values"},
+	"not_unique":  {"symbolon serve does not start, because two requests of one new person at the same moment would make two users", "the key and the identity column are unique"},
+	"refusing":    {"symbolon serve does not start, because the table would refuse the row of every new person", "the table accepts new rows"},
+	"spelling":    {"symbolon serve does not start, because a person whose row has the ID in another spelling would get a second user", "every identity's ID is spelled as Ory spells it, and the database ensures that this does not change"},
+	"hiding":      {"symbolon serve does not start, because a person whose row is hidden would be denied, or would get a second user", "row level security hides no row"},
 }
 
 const leftOutBreaks = "symbolon serve works, but the column is left out: it is not filled, and not emptied when an identity is gone"

@@ -18,8 +18,10 @@ import (
 )
 
 // Actions is the configuration that Ory needs to call the hooks. By default every method of
-// every flow gets its hooks, and Ory ignores the answers of link and sync. Login has no
-// hook, so that people can sign in during an outage of Symbolon.
+// every flow gets its hooks, and Ory ignores the answers of link and sync. Login has no hook
+// that Ory waits for, so that people can sign in during an outage of Symbolon. It has the hook
+// sync only for the methods oidc and saml, whose providers may change the identity at a
+// sign-in, and only with Existing.
 type Actions struct {
 	// URL is the address of the hooks as Ory sees it, without the path:
 	// https://symbolon.internal.
@@ -49,7 +51,8 @@ type Actions struct {
 	WithoutReserve bool
 
 	// Methods names the methods to configure, for registration and settings. Methods that a
-	// flow does not have are left out there. Defaults to all methods of Ory.
+	// flow does not have are left out there. Defaults to all methods of the open-source Kratos
+	// and, with Existing, those of saml and deviceauthn that are enabled in it.
 	Methods []string
 
 	// Existing is the current kratos.yml, if there is one. Its hooks stay, in their order;
@@ -72,7 +75,7 @@ func (a Actions) Check() error {
 		faults = append(faults, errors.New("the hooks' URL must be http(s)://host[:port][/path], without a user and a query"))
 	}
 	for _, m := range a.Methods {
-		if !slices.Contains(flowMethods["registration"], m) && !slices.Contains(flowMethods["settings"], m) {
+		if !slices.Contains(allMethods(), m) {
 			faults = append(faults, fmt.Errorf("method %q is not a method of Ory; its methods are %s", m, strings.Join(allMethods(), ", ")))
 		}
 	}
@@ -114,12 +117,16 @@ const kratosHead = `# Ory Kratos: the hooks of Symbolon. Merge this into kratos.
 
 // headOfLists says which hooks of others are in the lists.
 func (a Actions) headOfLists() string {
+	old, err := readKratos(a.Existing)
+	if err != nil {
+		return "" // lists has reported it
+	}
 	if len(a.Existing) > 0 {
-		return "# The hooks of your configuration are in the lists, at their places.\n"
+		return "# The hooks of your configuration are in the lists, at their places.\n" + a.headOfLogin(old)
 	}
 	return "# The hook session is in the lists so that people are signed in after the sign-up.\n" +
 		"# Remove it if that is not wanted. If you have hooks already, print this with\n" +
-		"# --kratos-config FILE, which keeps your hooks and adds no session.\n"
+		"# --kratos-config FILE, which keeps your hooks and adds no session.\n" + a.headOfLogin(old)
 }
 
 // WriteNetwork writes the same for Ory Network: a shell script with one call of Ory's CLI.
@@ -163,13 +170,13 @@ func (a Actions) lists() ([]list, error) {
 		return nil, err
 	}
 	var out []list
-	for flow, methods := range flowMethods {
-		for _, m := range methods {
-			if len(a.Methods) == 0 || slices.Contains(a.Methods, m) || len(old.list(flow, m)) > 0 {
-				out = append(out, list{flow + "/after/" + m, a.merge(flow, old.effective(flow, m))})
-			}
+	for flow := range flowMethods {
+		for _, m := range a.methods(flow, old) {
+			out = append(out, list{flow + "/after/" + m, a.merge(flow, old.effective(flow, m))})
 		}
 	}
+	atLogin, _ := a.loginLists(old)
+	out = append(out, atLogin...)
 	for _, flow := range []string{"verification", "recovery"} { // they have one list for all methods
 		out = append(out, list{flow + "/after", a.merge(flow, old.list(flow, ""))})
 	}
@@ -285,7 +292,7 @@ func first(keys []string) string {
 }
 
 func allMethods() []string {
-	out := slices.Concat(flowMethods["registration"], flowMethods["settings"])
+	out := slices.Concat(flowMethods["registration"], flowMethods["settings"], licensed["registration"])
 	slices.Sort(out)
 	return slices.Compact(out)
 }

@@ -5,6 +5,7 @@
 //	                        (may be     (the ID is in it)   (may be   (links, if
 //	                        left out)                       lost)     link did not)
 //	settings, verification, recovery:  change ──► sync
+//	sign-in by OIDC or SAML:           change ──► sync (update_identity_on_login: automatic)
 //
 // Reserve is the only hook that a person waits for. It mints an ID with an HMAC that proves
 // where the ID comes from, so it stores nothing and needs neither a database nor Ory. If the
@@ -176,7 +177,8 @@ func (h *Handler) Reserve() http.Handler { return h.guard("reserve", h.reserve) 
 // Link answers the hook that Ory sends after it stored an identity.
 func (h *Handler) Link() http.Handler { return h.guard("link", h.link) }
 
-// Sync answers the hook that Ory sends after settings, verification and recovery.
+// Sync answers the hook that Ory sends after settings, verification and recovery, and after
+// sign-ins by OIDC or SAML.
 func (h *Handler) Sync() http.Handler { return h.guard("sync", h.sync) }
 
 // guard passes on a POST that has the route's key. It checks the key before it reads the

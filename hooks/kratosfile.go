@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -55,7 +56,7 @@ func (f *KratosFile) RegistrationMethods() (out []string) {
 	if sub(f.self, "flows", "registration")["enabled"] == false {
 		return nil
 	}
-	for _, m := range flowMethods["registration"] {
+	for _, m := range slices.Concat(flowMethods["registration"], licensed["registration"]) {
 		if f.registers(m) {
 			out = append(out, m)
 		}

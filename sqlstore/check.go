@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/symbolon-id/symbolon"
@@ -36,15 +35,16 @@ type FaultKind string
 
 // The kinds.
 const (
-	NoTable   FaultKind = "no_table"   // there is no users table
-	NoColumn  FaultKind = "no_column"  // a configured column does not exist
-	WrongType FaultKind = "wrong_type" // a column cannot hold what is written to it
-	NotUnique FaultKind = "not_unique" // the key or the identity column has no unique index
-	Refusing  FaultKind = "refusing"   // the table would refuse rows as Symbolon writes them
-	Spelling  FaultKind = "spelling"   // an identity may be spelled in another way than Ory's
-	Hiding    FaultKind = "hiding"     // row level security may hide rows from Symbolon
-	Forbidden FaultKind = "forbidden"  // the database user lacks a right
-	NoLayout  FaultKind = "no_layout"  // Symbolon's own tables are missing, or have another version
+	NoTable    FaultKind = "no_table"    // there is no users table
+	NoColumn   FaultKind = "no_column"   // a configured column does not exist
+	WrongType  FaultKind = "wrong_type"  // a column cannot hold what is written to it
+	NotUnique  FaultKind = "not_unique"  // the key or the identity column has no unique index
+	Refusing   FaultKind = "refusing"    // the table would refuse rows as Symbolon writes them
+	Spelling   FaultKind = "spelling"    // an identity may be spelled in another way than Ory's
+	Hiding     FaultKind = "hiding"      // row level security may hide rows from Symbolon
+	Forbidden  FaultKind = "forbidden"   // the database user lacks a right
+	OtherTable FaultKind = "other_table" // the project's links belong to another users table
+	NoLayout   FaultKind = "no_layout"   // Symbolon's own tables are missing, or have another version
 )
 
 // Check returns the faults of the field Users, of the users table and of Symbolon's own
@@ -299,10 +299,8 @@ const runMigrations = "run Symbolon's migrations (symbolon migrate, or migrate.U
 
 func layoutFault(is, fix string) []error { return []error{&Fault{Kind: NoLayout, Is: is, Fix: fix}} }
 
-// newestMigration is the number of the latest migration.
-func newestMigration(d Dialect) (n int) {
-	files, _ := fs.ReadDir(Migrations, string(d)) // embedded, and sorted by name
-	number, _, _ := strings.Cut(files[len(files)-1].Name(), "_")
-	n, _ = strconv.Atoi(number)
-	return n
+// newestMigration is the number of the latest migration. They are numbered from 1 without gaps.
+func newestMigration(d Dialect) int {
+	files, _ := fs.ReadDir(Migrations, string(d)) // embedded
+	return len(files)
 }

@@ -72,6 +72,9 @@ func scanStart(row scanner) (start symbolon.Start, err error) {
 // of the users table has an identity. Programs call it when they start; it reads an index
 // only.
 //
+// Begin also records the users table of the project. If the project has links that belong to
+// another table, it returns a *[Fault] of kind OtherTable.
+//
 // The table of an earlier start may have been another one, for example the default table of a
 // first try. So a start that was settled because there were no such rows is judged again while
 // the ledger knows no identity. Then it can become unsettled.
@@ -80,7 +83,10 @@ func (s *Store) Begin(ctx context.Context, project string) (symbolon.Start, erro
 	if err != nil {
 		return symbolon.Start{}, err
 	}
-	return s.writeStart(ctx, project, func(ctx context.Context, db session, start symbolon.Start) (by string, err error) {
+	start, err := s.writeStart(ctx, project, func(ctx context.Context, db session, start symbolon.Start) (by string, err error) {
+		if err := s.ownTable(ctx, db, project); err != nil {
+			return "", err
+		}
 		if start.Settled() {
 			if used, err := scanOne[bool](db.queryRow(ctx, hasLinks, project)); start.SettledBy != noRows || err != nil || used {
 				return start.SettledBy, err
@@ -92,6 +98,7 @@ func (s *Store) Begin(ctx context.Context, project string) (symbolon.Start, erro
 		}
 		return noRows, nil
 	})
+	return start, asOtherTable(err)
 }
 
 // word is a reason for which a start is settled.

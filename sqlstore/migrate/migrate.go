@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -128,10 +126,7 @@ func Current(ctx context.Context, db *sql.DB, dialect sqlstore.Dialect) (have, w
 	if err != nil {
 		return 0, 0, fmt.Errorf("migrate: dialect %q is neither sqlite nor postgres", dialect)
 	}
-	number, _, _ := strings.Cut(files[len(files)-1].Name(), "_") // they are sorted by name
-	if want, err = strconv.ParseInt(number, 10, 64); err != nil {
-		return 0, 0, fmt.Errorf("migrate: the number of a migration: %w", err)
-	}
+	want = int64(len(files)) // they are numbered from 1 without gaps
 	exists, version := `select to_regclass('symbolon.layout') is not null`, `select version from symbolon.layout`
 	if dialect == sqlstore.SQLite {
 		exists, version = `select count(*) > 0 from sqlite_schema where name = 'symbolon_layout'`, `select version from symbolon_layout`

@@ -34,7 +34,7 @@ func Open(a *cli.App) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.current(a.Ctx); err != nil {
+	if err := errors.Join(s.current(a.Ctx), s.ownsTable(a.Ctx)); err != nil {
 		s.Close()
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/cmd/symbolon/cli"
 	"github.com/symbolon-id/symbolon/sqlstore"
 	"github.com/symbolon-id/symbolon/sqlstore/migrate"
 )
@@ -23,8 +24,22 @@ func (s *System) begin(ctx context.Context, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, checking)
 	defer cancel()
 	start, err := s.Store.Begin(ctx, s.Config.Ory.Project)
+	if _, fault := errors.AsType[*sqlstore.Fault](err); fault {
+		return cli.Usage(err)
+	}
 	if err == nil && !start.Settled() {
 		log.Warn(NotSettled, "finding", symbolon.NotAdopted, "next", NextIsAdopt)
+	}
+	return err
+}
+
+// ownsTable refuses a command if the ledger of the project belongs to another users table.
+func (s *System) ownsTable(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checking)
+	defer cancel()
+	err := s.Store.OwnTable(ctx, s.Config.Ory.Project)
+	if _, fault := errors.AsType[*sqlstore.Fault](err); fault {
+		return cli.Usage(err)
 	}
 	return err
 }

@@ -24,6 +24,12 @@ func (u UsersTable) Examine(ctx context.Context) ([]doctor.TableFault, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := u.Store.CheckProject(ctx, u.Config.Ory.Project); err != nil {
+		if _, fault := errors.AsType[*sqlstore.Fault](err); !fault {
+			return nil, err
+		}
+		faults = append(faults, err)
+	}
 	var out []doctor.TableFault
 	for _, err := range faults {
 		f, ok := errors.AsType[*sqlstore.Fault](err)

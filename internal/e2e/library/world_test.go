@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/hooks"
 	"github.com/symbolon-id/symbolon/internal/e2e"
@@ -55,6 +57,9 @@ type setup struct {
 
 	// metadata is written by another application's parse hook before reserve is called.
 	metadata string
+
+	// existing is the application's part of kratos.yml. The hooks are added to its lists.
+	existing string
 }
 
 // world is one Kratos and one application, linked by Symbolon.
@@ -158,11 +163,43 @@ func (w *world) overlay(dialect sqlstore.Dialect, s setup) []byte {
 		a.Existing = fmt.Appendf(nil, "selfservice: {flows: {registration: {after: {password: {hooks: ["+
 			"{hook: web_hook, config: {url: %q, method: POST, body: 'base64://ZnVuY3Rpb24oY3R4KSB7fQ==', response: {parse: true}}}, {hook: session}]}}}}}", w.gate.url+"/other")
 	}
+	if s.existing != "" {
+		a.Existing = []byte(s.existing)
+	}
 	if err := a.WriteKratos(&b); err != nil {
 		w.t.Fatal(err)
 	}
 	w.gate.dropLink = !s.link
-	return b.Bytes()
+	if s.existing == "" {
+		return b.Bytes()
+	}
+	return w.withMethods(s.existing, b.Bytes())
+}
+
+// withMethods adds the methods and the global hooks after a sign-in to the printed hooks.
+func (w *world) withMethods(existing string, printed []byte) []byte {
+	w.t.Helper()
+	type flows struct {
+		Registration, Settings, Verification, Recovery any `yaml:",omitempty"`
+		Login                                          struct{ After map[string]any }
+	}
+	type file struct {
+		Selfservice struct {
+			Methods any `yaml:",omitempty"`
+			Flows   flows
+		}
+	}
+	var old, hooks file
+	if err := errors.Join(yaml.Unmarshal([]byte(existing), &old), yaml.Unmarshal(printed, &hooks)); err != nil {
+		w.t.Fatal(err)
+	}
+	hooks.Selfservice.Methods = old.Selfservice.Methods
+	hooks.Selfservice.Flows.Login.After["hooks"] = old.Selfservice.Flows.Login.After["hooks"]
+	whole, err := yaml.Marshal(hooks)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return whole
 }
 
 // signUp registers a person. If Kratos refuses, the test fails.

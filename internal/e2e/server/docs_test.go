@@ -24,6 +24,8 @@ type walk struct {
 	dir     string
 	text    string
 	env     []string
+	sqlite  bool
+	pairs   []string // what stands in the page, and what replaces it
 	replace *strings.Replacer
 }
 
@@ -42,9 +44,16 @@ func newWalk(t *testing.T, page, database string) *walk {
 	}
 	w.env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), cmdtest.BeTheProgram+"=1",
 		"SYMBOLON_SECRET="+cmdtest.Secret, "SYMBOLON_DATABASE="+database)
-	w.replace = strings.NewReplacer("http://127.0.0.1:4433", w.kratos.PublicURL, "http://127.0.0.1:4434", w.kratos.AdminURL)
+	w.sqlite = strings.HasPrefix(database, "sqlite")
+	w.replaceAlso("http://127.0.0.1:4433", w.kratos.PublicURL, "http://127.0.0.1:4434", w.kratos.AdminURL)
 	w.db = cmdtest.OpenDB(t, database)
 	return w
+}
+
+// replaceAlso adds pairs of texts: what stands in the page, and what replaces it.
+func (w *walk) replaceAlso(pairs ...string) {
+	w.pairs = append(w.pairs, pairs...)
+	w.replace = strings.NewReplacer(w.pairs...)
 }
 
 // blocks returns the code blocks of one section in one language.
