@@ -68,6 +68,14 @@ type Query struct {
 	// is empty unless the policy trusts verified e-mail.
 	Emails []string
 
+	// Address is the record of the identity's verified e-mail address (mint.Minter.Addresses).
+	// The store keeps it with the bond when it writes a reading with a ticket. Empty: none.
+	Address string
+
+	// Addresses are the records of all of the identity's e-mail addresses, by every secret. The
+	// list is empty unless the policy looks for people who return.
+	Addresses []string
+
 	// AskHolders says that the caller can read other identities at Ory. If the table refuses
 	// a value because the row of another linked identity holds it, Write then writes nothing
 	// and returns a *[TakenError]. A store may ignore it.
@@ -97,6 +105,9 @@ type Evidence struct {
 	// empty if the identity has a user.
 	Matches []Match
 
+	// Ended answers Query.Addresses. A store may leave it empty if the identity has a user.
+	Ended []Ended
+
 	// Conflicts counts the refused claims of the past hour, and Users the linked users of
 	// the project. A store may leave both zero unless a claim names an existing user. A
 	// store may stop counting Users at 100 × (Conflicts + 1), because a larger number
@@ -109,6 +120,15 @@ type Claimed struct {
 	Row     *Row       // the user with this ID; nil: none
 	Linked  IdentityID // linked to this ID by the ledger, even if there is no row; empty: none
 	Retired bool       // the ID belonged to a user once and is never given out again
+}
+
+// Ended is a bond whose entry is [Gone], with the record of the e-mail address that Ory had
+// verified when the bond's last reading was written.
+type Ended struct {
+	Identity IdentityID
+	User     UserID
+	Address  string // one of Query.Addresses
+	Claimed         // what the store knows of the user now
 }
 
 // Owner is the identity that has the claimed ID, or empty.

@@ -24,6 +24,9 @@ func weigh(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Qu
 	if plan, asked, ok := byEmail(r, e, p, c); ok {
 		return plan, asked
 	}
+	if plan, asked, ok := byReturn(r, e, p, c); ok {
+		return plan, asked
+	}
 	if plan, ok := byMintedID(r, e, p, c); ok {
 		return decided(plan)
 	}

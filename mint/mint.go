@@ -34,6 +34,8 @@ type Minter struct {
 	ids      [][]byte // HMAC keys; the first one signs
 	vouchers [][]byte
 	reserved [][]byte
+
+	addresses [][]byte
 }
 
 // NewMinter makes a minter for a project. The first secret signs, and all of them are
@@ -44,6 +46,7 @@ func NewMinter(project string, secrets ...symbolon.Secret) *Minter {
 		m.ids = append(m.ids, s.Derive("mint"))
 		m.vouchers = append(m.vouchers, s.Derive("voucher"))
 		m.reserved = append(m.reserved, s.Derive("reserved"))
+		m.addresses = append(m.addresses, s.Derive("address"))
 	}
 	return m
 }

@@ -61,6 +61,9 @@ func (r *reader) readAfter(ctx context.Context, q symbolon.Query, first *firstRe
 	if r.settled() {
 		return nil
 	}
+	if err := r.readEnded(ctx, q, claims); err != nil {
+		return err
+	}
 	if err := r.readMatches(ctx, q); err != nil || !r.namesSomebody() {
 		return err
 	}

@@ -356,6 +356,9 @@ func (w *writer) record(ctx context.Context) error {
 		if err := w.save(ctx); err != nil {
 			return err
 		}
+		if err := w.recordAddress(ctx); err != nil {
+			return err
+		}
 	}
 	for _, e := range w.events {
 		statement, err := w.store.eventStatement(w.q.Project, moment{w.now}, e)

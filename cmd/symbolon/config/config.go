@@ -151,6 +151,10 @@ type UsersConfig struct {
 	// is proved first. Default: deactivate if a column is filled from "active", else keep.
 	OnIdentityDeleted symbolon.RowPolicy `yaml:"on_identity_deleted"`
 
+	// OnReturn says what somebody gets who comes back with a new identity after the former one
+	// was deleted at Ory.
+	OnReturn link.OnReturn `yaml:"on_return"`
+
 	// ReleaseColumns are emptied when the identity is deleted, so that unique values are
 	// free again.
 	ReleaseColumns []string `yaml:"release_columns"`
