@@ -76,6 +76,10 @@ type Query struct {
 	// list is empty unless the policy looks for people who return.
 	Addresses []string
 
+	// Ends says that the caller ends the bond. A row that no condition of the application can
+	// judge is then read like any other, because nobody is let in.
+	Ends bool
+
 	// AskHolders says that the caller can read other identities at Ory. If the table refuses
 	// a value because the row of another linked identity holds it, Write then writes nothing
 	// and returns a *[TakenError]. A store may ignore it.

@@ -27,7 +27,7 @@ type reader struct {
 	db    session
 	shape *shape
 	now   time.Time
-	shows bool // what is read is only shown, and decides nothing; see denial
+	shows bool // what is read is only shown, or ends the bond, and lets nobody in; see denial
 
 	held  symbolon.Evidence
 	entry entry

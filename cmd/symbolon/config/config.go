@@ -276,7 +276,7 @@ func Defaults() *Config {
 		DatabasePool: PoolConfig{StatementTimeout: 5 * time.Second},
 		Serve:        ServeConfig{Public: ":4460", Admin: "127.0.0.1:4461", URL: "http://127.0.0.1:4460", Drain: 5 * time.Second},
 		Users: UsersConfig{Table: OwnTable, ID: "id", Identity: "ory_identity_id", NewID: symbolon.ByMint,
-			OnUserDeleted: link.DenyDeleted},
+			OnUserDeleted: link.DenyDeleted, OnReturn: link.ReturnNew},
 		Deletion:      DeletionConfig{ProofGap: link.DefaultProofGap},
 		BackReference: BackReferenceConfig{Path: "metadata_public.id", Write: link.WriteReserve},
 		Auth:          AuthConfig{MaxStale: 10 * time.Second, JWT: JWTConfig{UserClaim: "sub", MaxLife: 15 * time.Minute}},
