@@ -169,6 +169,13 @@ func (l *Linker) ask(ctx context.Context, r symbolon.Reading, q decide.Question,
 		again.Identity.Transient = r.Identity.Transient
 		return again, err
 	}
+	if p.OnReturn.Looks() && r.Ticket == 0 { // otherwise the verified address of a new user is not recorded
+		ticket, err := l.Store.Ticket(ctx)
+		if err != nil {
+			return r, fmt.Errorf("take a ticket: %w", err)
+		}
+		r.Ticket = ticket
+	}
 	identity, err := l.Ory.Identity(ctx, r.Identity.ID)
 	if err != nil {
 		if _, background := symbolon.PatienceFrom(ctx); q.Identity && !background && errors.Is(err, symbolon.ErrRateLimited) {

@@ -122,11 +122,11 @@ func (w *returning) findings(id symbolon.IdentityID) (all string) {
 // TestReturning has people leave, and come back with a new identity.
 func TestReturning(t *testing.T) {
 	tests := []struct {
-		name          string
-		rule          link.OnReturn // empty: restore
-		then, now     bool          // Ory verified the address
-		between       func(w *returning, id symbolon.IdentityID, user symbolon.UserID)
-		want          string
+		name      string
+		rule      link.OnReturn // empty: restore
+		then, now bool          // Ory verified the address
+		between   func(w *returning, id symbolon.IdentityID, user symbolon.UserID)
+		want      string
 	}{
 		{name: "the default", rule: link.ReturnNew, then: true, now: true, want: "new"},
 		{name: "restore", then: true, now: true, want: "former"},
@@ -231,6 +231,22 @@ func (w *returning) restored(id, old symbolon.IdentityID, user symbolon.UserID) 
 	}
 }
 
+// TestReturningByRequest has the first user made by a request, whose reading has no ticket.
+func TestReturningByRequest(t *testing.T) {
+	onBoth(t, func(t *testing.T, db database) {
+		w := newReturning(t, db, link.ReturnRestore)
+		old := w.identity(w.address, true)
+		bond, err := w.linker.Link(t.Context(), symbolon.Reading{Identity: old, Source: symbolon.FromRequest})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.leaves(old.ID)
+		if got := w.comes(w.identity(w.address, true), bond.User); got != "former" {
+			t.Error(got)
+		}
+	})
+}
+
 // TestReturningTogether has two identities with the address come at the same time. Only one of
 // them gets the former user.
 func TestReturningTogether(t *testing.T) {
@@ -266,8 +282,10 @@ func TestReturningTogether(t *testing.T) {
 // record, too.
 func TestReturningBanned(t *testing.T) {
 	changes := map[string]func(*symbolon.Identity){
-		"banned":  func(id *symbolon.Identity) { id.State = symbolon.Inactive },
-		"renamed": func(id *symbolon.Identity) { id.Addresses[0] = symbolon.Address{Value: "new@example.org", Via: "email"} },
+		"banned": func(id *symbolon.Identity) { id.State = symbolon.Inactive },
+		"renamed": func(id *symbolon.Identity) {
+			id.Addresses[0] = symbolon.Address{Value: "new@example.org", Via: "email"}
+		},
 	}
 	onBoth(t, func(t *testing.T, db database) {
 		for name, change := range changes {
