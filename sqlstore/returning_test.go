@@ -10,6 +10,7 @@ import (
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/link"
+	"github.com/symbolon-id/symbolon/sqlstore"
 )
 
 // register is an Ory whose identities are in memory.
@@ -306,4 +307,25 @@ func TestReturningBanned(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestEraseUnjudged erases a person whose row has a value that no condition can judge. Only
+// SQLite stores such a value.
+func TestEraseUnjudged(t *testing.T) {
+	db := open(t, sqlstore.SQLite)
+	p := denying(t, db, "level integer", map[string]string{"user_suspended": "level = 7"})
+	l, id := linkerOf(p.store(p.DB)), identityWith(`{}`)
+	if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id}); err != nil {
+		t.Fatal(err)
+	}
+	p.must(t, p.sql(`update {users} set level = 'abc'`))
+	if _, err := l.Link(t.Context(), symbolon.Reading{Identity: id}); !errors.Is(err, symbolon.ErrUnavailable) {
+		t.Errorf("a person whom nobody can judge: %v", err)
+	}
+	if bond, err := l.Erase(t.Context(), id.ID, symbolon.DeleteRow, "by letter"); err != nil || bond.State != symbolon.Erased {
+		t.Errorf("%+v %v", bond, err)
+	}
+	if n := p.count(t, p.sql(`select count(*) from {users}`)); n != 0 {
+		t.Error("the row is still there")
+	}
 }
