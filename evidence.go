@@ -109,8 +109,10 @@ type Evidence struct {
 	// empty if the identity has a user.
 	Matches []Match
 
-	// Ended answers Query.Addresses. A store may leave it empty if the identity has a user.
-	Ended []Ended
+	// Ended answers Query.Addresses: the rows that still hold the identity of an entry that is
+	// [Gone] and has one of the records, which is in Match.Email. A store may leave it empty if
+	// the identity has a user.
+	Ended []Match
 
 	// Conflicts counts the refused claims of the past hour, and Users the linked users of
 	// the project. A store may leave both zero unless a claim names an existing user. A
@@ -124,15 +126,6 @@ type Claimed struct {
 	Row     *Row       // the user with this ID; nil: none
 	Linked  IdentityID // linked to this ID by the ledger, even if there is no row; empty: none
 	Retired bool       // the ID belonged to a user once and is never given out again
-}
-
-// Ended is a bond whose entry is [Gone], with the record of the e-mail address that Ory had
-// verified when the bond's last reading was written.
-type Ended struct {
-	Identity IdentityID
-	User     UserID
-	Address  string // one of Query.Addresses
-	Claimed         // what the store knows of the user now
 }
 
 // Owner is the identity that has the claimed ID, or empty.

@@ -64,10 +64,6 @@ const (
 	// says. If the policy is anonymise or delete, the next reconcile run tries again.
 	RowKept FindingKind = "row_kept"
 
-	// ReturnedPerson: the identity has an e-mail address that Ory had verified for a user whose
-	// identity was deleted. The identity is on hold until the operator decides.
-	ReturnedPerson FindingKind = "returned_person"
-
 	// Moved: the operator bound the identity's user to another identity.
 	Moved FindingKind = "moved"
 

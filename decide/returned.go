@@ -17,6 +17,10 @@ const (
 	ReturnAsk     OnReturn = "ask"     // no user until the operator decides
 )
 
+// ReturnedPerson is the finding about an identity with an e-mail address that Ory had verified
+// for a user whose identity was deleted. The identity is on hold until the operator decides.
+const ReturnedPerson symbolon.FindingKind = "returned_person"
+
 // Looks reports whether the policy looks for the former users of new identities.
 func (o OnReturn) Looks() bool { return o == ReturnRestore || o == ReturnAsk }
 
@@ -47,16 +51,16 @@ func byReturn(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims) (plan
 		return plan, Question{Ticket: true}, true
 	}
 	one := former[0]
-	return symbolon.Plan{Action: symbolon.Attach, User: one.User, Release: one.Identity, ReleaseGone: true, BackReference: backReference(r, one.User, p),
+	return symbolon.Plan{Action: symbolon.Attach, User: one.ID, Release: one.Identity, ReleaseGone: true, BackReference: backReference(r, one.ID, p),
 		Why: fmt.Sprintf("the person returned: Ory verified the same address for identity %s, which it no longer has", one.Identity)}, asked, true
 }
 
 // formerUsers are the ended bonds whose users can be given back: the row still holds the
 // identity that is gone, and nothing else happened to the user. Each user is listed once.
-func formerUsers(r symbolon.Reading, e symbolon.Evidence) (former []symbolon.Ended) {
+func formerUsers(r symbolon.Reading, e symbolon.Evidence) (former []symbolon.Match) {
 	for _, ended := range e.Ended {
-		kept := ended.Row != nil && !ended.Retired && ended.Linked == "" && ended.Row.Identity == ended.Identity && ended.Identity != r.Identity.ID
-		if kept && !slices.ContainsFunc(former, func(f symbolon.Ended) bool { return f.User == ended.User }) {
+		kept := !ended.Retired && ended.Linked == "" && ended.Identity != "" && ended.Identity != r.Identity.ID
+		if kept && !slices.ContainsFunc(former, func(f symbolon.Match) bool { return f.ID == ended.ID }) {
 			former = append(former, ended)
 		}
 	}
@@ -65,18 +69,18 @@ func formerUsers(r symbolon.Reading, e symbolon.Evidence) (former []symbolon.End
 
 // doubtReturn says why the former user cannot simply be given back. It is empty if Ory verified
 // the address and nothing contradicts.
-func doubtReturn(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims, former []symbolon.Ended) string {
+func doubtReturn(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims, former []symbolon.Match) string {
 	if !verifiedAgain(r, p, former) {
 		return "Ory has not verified the address of this identity yet"
 	}
 	if len(former) > 1 {
 		return "several users had the address"
 	}
-	if former[0].Row.Denied != "" {
-		return "the application denies the user (users.deny." + former[0].Row.Denied + ")"
+	if former[0].Denied != "" {
+		return "the application denies the user (users.deny." + former[0].Denied + ")"
 	}
 	for at, user := range c.users() {
-		if known := claimedAt(e, at); user != "" && user != former[0].User && (known.Row != nil || known.Linked != "") {
+		if known := claimedAt(e, at); user != "" && user != former[0].ID && (known.Row != nil || known.Linked != "") {
 			return fmt.Sprintf("its metadata names user %s", user)
 		}
 	}
@@ -85,10 +89,10 @@ func doubtReturn(r symbolon.Reading, e symbolon.Evidence, p Policy, c claims, fo
 
 // verifiedAgain reports whether Ory has verified an address now that it had verified for one of
 // the former users.
-func verifiedAgain(r symbolon.Reading, p Policy, former []symbolon.Ended) bool {
+func verifiedAgain(r symbolon.Reading, p Policy, former []symbolon.Match) bool {
 	for _, address := range r.Identity.VerifiedEmails() {
 		records := p.Minter.Addresses(address)
-		if slices.ContainsFunc(former, func(f symbolon.Ended) bool { return slices.Contains(records, f.Address) }) {
+		if slices.ContainsFunc(former, func(f symbolon.Match) bool { return slices.Contains(records, f.Email) }) {
 			return true
 		}
 	}
@@ -96,11 +100,11 @@ func verifiedAgain(r symbolon.Reading, p Policy, former []symbolon.Ended) bool {
 }
 
 // holdReturned puts the identity on hold. The finding names the former users.
-func holdReturned(r symbolon.Reading, p Policy, former []symbolon.Ended, doubt string) symbolon.Plan {
-	user, id := former[0].User, r.Identity.ID
+func holdReturned(r symbolon.Reading, p Policy, former []symbolon.Match, doubt string) symbolon.Plan {
+	user, id := former[0].ID, r.Identity.ID
 	detail := fmt.Sprintf("it has the e-mail address that Ory had verified for user %s, whose identity %s is gone", user, former[0].Identity)
 	for _, more := range former[1:] {
-		detail += fmt.Sprintf(", and for user %s of identity %s", more.User, more.Identity)
+		detail += fmt.Sprintf(", and for user %s of identity %s", more.ID, more.Identity)
 	}
 	if doubt != "" {
 		detail += "; " + doubt
@@ -110,7 +114,7 @@ func holdReturned(r symbolon.Reading, p Policy, former []symbolon.Ended, doubt s
 		return hold(r, symbolon.UnverifiedEmail, detail, finding(r, symbolon.UnverifiedEmail, user, detail))
 	}
 	detail += fmt.Sprintf("; decide with `symbolon bind %s %s` or `symbolon bind %s --new`", id, user, id)
-	return hold(r, symbolon.ReturnedPerson, detail, finding(r, symbolon.ReturnedPerson, user, detail))
+	return hold(r, ReturnedPerson, detail, finding(r, ReturnedPerson, user, detail))
 }
 
 // heldByOthers reports whether the identity is on hold for a reason that on_return must not end.
@@ -119,7 +123,7 @@ func heldByOthers(e symbolon.Evidence) bool {
 		return false
 	}
 	switch e.Link.Reason {
-	case symbolon.ReturnedPerson, symbolon.UnverifiedEmail, symbolon.CannotCreate:
+	case ReturnedPerson, symbolon.UnverifiedEmail, symbolon.CannotCreate:
 		return false
 	}
 	return true

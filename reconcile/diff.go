@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/decide"
 	"github.com/symbolon-id/symbolon/link"
 )
 
@@ -265,7 +266,7 @@ func isResolved(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 func isResolvedLinked(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 	switch k {
 	case symbolon.UserGone, symbolon.ColumnDisagrees, symbolon.CannotCreate, symbolon.Moved, symbolon.RecreatedIdentity,
-		symbolon.UnverifiedEmail, symbolon.MetadataNotObject, symbolon.AdoptAmbiguous, symbolon.ReturnedPerson, symbolon.NotAdopted:
+		symbolon.UnverifiedEmail, symbolon.MetadataNotObject, symbolon.AdoptAmbiguous, decide.ReturnedPerson, symbolon.NotAdopted:
 		return true
 	case symbolon.DuplicateEmail, symbolon.DuplicateValue, symbolon.ColumnRefused:
 		return !p.entry.LeftOut && p.entry.Digest == digest

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/symbolon-id/symbolon"
+	"github.com/symbolon-id/symbolon/decide"
 )
 
 // Kinds that only a run finds. Package symbolon has the others.
@@ -30,7 +31,7 @@ func Kinds() []symbolon.FindingKind {
 		symbolon.DuplicateEmail, symbolon.DuplicateValue, symbolon.ColumnRefused, symbolon.CannotCreate, symbolon.UserGone, symbolon.ColumnDisagrees,
 		symbolon.ForeignBackReference, symbolon.MetadataNotObject, symbolon.ClaimedByOther, symbolon.VoucherVoid,
 		symbolon.RecreatedIdentity, symbolon.IdentityReturned, symbolon.RowKept, symbolon.Moved, symbolon.UnverifiedEmail,
-		symbolon.AdoptAmbiguous, symbolon.ReturnedPerson, symbolon.NotAdopted}
+		symbolon.AdoptAmbiguous, decide.ReturnedPerson, symbolon.NotAdopted}
 }
 
 // Repairs reports whether a run with Repair acts on a kind. Such a run makes missing

@@ -28,7 +28,7 @@ func (w *writer) apply(ctx context.Context) error {
 	case symbolon.Detach:
 		return w.detach(ctx)
 	case symbolon.Hold:
-		if w.plan.Reason == symbolon.ReturnedPerson {
+		if w.before.Reason == symbolon.UnverifiedEmail && w.plan.Reason != symbolon.UnverifiedEmail {
 			if err := w.closeFindings(ctx, symbolon.UnverifiedEmail); err != nil { // the address is verified now
 				return err
 			}

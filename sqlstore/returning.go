@@ -17,7 +17,7 @@ update symbolon.links set address = '' where project = $1 and identity_id = $2 a
 
 	// endedBonds uses the index by address. A person has had few users.
 	endedBonds = `
-select identity_id, user_id, address from symbolon.links
+select identity_id, user_id from symbolon.links
 where project = $1 and address = $2 and address <> '' and state = 'gone' and address_ticket = ticket and user_id is not null
 order by linked_at desc, identity_id limit 20`
 )
@@ -25,23 +25,26 @@ order by linked_at desc, identity_id limit 20`
 // readEnded finds the ended bonds whose address is one of the identity's.
 func (r *reader) readEnded(ctx context.Context, q symbolon.Query, known map[symbolon.UserID]symbolon.Claimed) error {
 	for _, address := range q.Addresses {
-		found, err := collect(ctx, r.db.query, endedBonds, []any{q.Project, address}, func(row scanner) (e symbolon.Ended, err error) {
-			err = row.Scan(&e.Identity, &e.User, &e.Address)
-			return e, err
+		found, err := collect(ctx, r.db.query, endedBonds, []any{q.Project, address}, func(row scanner) (l symbolon.Link, err error) {
+			err = row.Scan(&l.Identity, &l.User)
+			return l, err
 		})
 		if err != nil {
 			return err
 		}
-		for _, e := range found {
-			if e.Claimed, err = r.claimed(ctx, q.Project, e.User, known); err != nil {
+		for _, l := range found {
+			c, err := r.claimed(ctx, q.Project, l.User, known)
+			if err != nil {
 				return err
 			}
-			if e.Row == nil && !e.Retired {
+			if c.Row == nil && !c.Retired {
 				if err := r.mayBeHidden(ctx); err != nil {
 					return err
 				}
 			}
-			r.held.Ended = append(r.held.Ended, e)
+			if c.Row != nil && c.Row.Identity == l.Identity {
+				r.held.Ended = append(r.held.Ended, symbolon.Match{Row: *c.Row, Retired: c.Retired, Email: address})
+			}
 		}
 	}
 	return nil
