@@ -72,6 +72,18 @@ type Query struct {
 	// are the present identities of the users that the plan is about.
 	Locks []IdentityID
 
+	// Address is the record of the identity's verified e-mail address (mint.Minter.Addresses).
+	// The store keeps it with the bond when it writes a reading with a ticket. Empty: none.
+	Address string
+
+	// Addresses are the records of all of the identity's e-mail addresses, by every secret. The
+	// list is empty unless the policy looks for people who return.
+	Addresses []string
+
+	// Ends says that the caller ends the bond. A row that no condition of the application can
+	// judge is then read like any other, because nobody is let in.
+	Ends bool
+
 	// AskHolders says that the caller can read other identities at Ory. If the table refuses
 	// a value because the row of another linked identity holds it, Write then writes nothing
 	// and returns a *[TakenError]. A store may ignore it.
@@ -100,6 +112,11 @@ type Evidence struct {
 	// Matches answers Query.Emails, up to three rows for each address. A store may leave it
 	// empty if the identity has a user.
 	Matches []Match
+
+	// Ended answers Query.Addresses: the rows that still hold the identity of an entry that is
+	// [Gone] and has one of the records, which is in Match.Email. A store may leave it empty if
+	// the identity has a user.
+	Ended []Match
 
 	// Conflicts counts the refused claims of the past hour, and Users the linked users of
 	// the project. A store may leave both zero unless a claim names an existing user. A

@@ -45,6 +45,10 @@ type Entry struct {
 	// columns. Empty: none were written.
 	Digest string
 
+	// Address is the record of the verified e-mail address (Query.Address), if it was made
+	// from the newest reading that was written. Empty: there is none.
+	Address string
+
 	// LeftOut says that some of the values could not be written; open findings say why.
 	LeftOut bool
 

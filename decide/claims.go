@@ -30,11 +30,16 @@ func weigh(r symbolon.Reading, e symbolon.Evidence, p Policy) (symbolon.Plan, Qu
 	if plan, asked, ok := byEmail(r, e, p, c); ok {
 		return plan, asked
 	}
-	if plan, ok := byMintedID(r, e, p, c); ok {
-		return decided(plan)
+	if plan, asked, ok := byReturn(r, e, p, c); ok {
+		return plan, asked
 	}
-	if plan, ok := byReservedID(r, e, p, c); ok {
-		return decided(plan)
+	if p.When.Admits(r.Identity) { // otherwise only a voucher can give it a user
+		if plan, ok := byMintedID(r, e, p, c); ok {
+			return decided(plan)
+		}
+		if plan, ok := byReservedID(r, e, p, c); ok {
+			return decided(plan)
+		}
 	}
 	if !r.Admin && p.Admin { // only the admin API shows a voucher
 		return ask(Question{Identity: true})

@@ -15,6 +15,8 @@
 //     this user has no identity: (a) the user of the identity's voucher; (b) without a
 //     voucher the user with the address, if both sides have verified it; (c) otherwise
 //     nobody, and the identity is held;
+//     With on_return: the user of a deleted identity that had the same verified address; see
+//     [OnReturn]. A voucher comes before it, too;
 //  5. an ID in the metadata, if Symbolon minted it or the reserve hook drew it from the
 //     database, and if no user has or had it: a new user gets this ID;
 //  6. the voucher of a user without an identity, if step 4 did not apply;
@@ -44,6 +46,7 @@ type Policy struct {
 	VerifiedEmail bool                   // adopt.verified_email
 	Recreate      bool                   // on_user_deleted: recreate
 	When          When                   // which identities get a user
+	OnReturn      OnReturn               // on_return; empty: ReturnNew
 
 	// Gone answers Question.Gone for each identity that was asked about.
 	Gone map[symbolon.IdentityID]bool
@@ -62,6 +65,7 @@ type Question struct {
 	Gone     symbolon.IdentityID // find out whether Ory still has this other identity
 	Create   bool                // have the application make its user
 	Start    bool                // find out whether the start of the project is settled
+	Ticket   bool                // read the identity with a ticket, because the plan writes columns of an existing row
 }
 
 // None reports whether nothing is asked.

@@ -54,7 +54,7 @@ func (d *Doctor) checkSilent(ctx context.Context) Result {
 	}
 	expected := d.find("link", func(p placed) bool { return p.flow == "registration" })
 	if last.IsZero() && len(expected) == 0 {
-		return skipped("no link hook ever came, and no link hook is known to be configured; users are made at the first request")
+		return skipped("no link hook made one of the newest links, and no link hook is known to be configured; users are made at the first request")
 	}
 	return d.decideSilence(ctx, links, last, since)
 }
@@ -66,7 +66,7 @@ func (d *Doctor) decideSilence(ctx context.Context, links []symbolon.Event, last
 			continue
 		}
 		if !d.Ory.HasAdmin() {
-			return unknown("set ory.admin_url", "no link hook came for %s, but requests made users; without the admin API, sign-ups cannot be distinguished from imports", days(d.Silence))
+			return unknown("set ory.admin_url", "no link hook made a user for %s, but requests did; without the admin API, sign-ups cannot be distinguished from imports", days(d.Silence))
 		}
 		asked++
 		id, err := patiently(ctx, func(ctx context.Context) (symbolon.Identity, error) { return d.Ory.Identity(ctx, e.Identity) })
@@ -81,11 +81,11 @@ func (d *Doctor) decideSilence(ctx context.Context, links []symbolon.Event, last
 	if fresh == 0 {
 		return well("nobody signed up in the last %s without a link hook", days(d.Silence))
 	}
-	seen := "ever"
+	known := "among the newest links none was made by a link hook"
 	if !last.IsZero() {
-		seen = "since " + last.UTC().Format("2006-01-02 15:04 MST")
+		known = "the last link that a link hook made is of " + last.UTC().Format("2006-01-02 15:04 MST")
 	}
-	return problem("no link hook came %s, but in the last %s at least %d people signed up and got their user by a request", seen, days(d.Silence), fresh).
+	return problem("%s, but in the last %s at least %d people signed up and got their user by a request; either the hooks did not arrive, or the requests were faster", known, days(d.Silence), fresh).
 		breaks("people who sign up have no user before their first request; people who send no request (in a native application, or with an e-mail address that is not verified yet) have no user until a reconcile").
 		fix("find out why the hooks do not arrive: symbolon doctor --kratos-config FILE --live")
 }

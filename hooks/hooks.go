@@ -225,7 +225,7 @@ func (h *Handler) prepare() {
 
 func (h *Handler) fail(w http.ResponseWriter, route, outcome string, err error) {
 	h.observe(route, outcome)
-	answer.Write(w, err)
+	answer.WriteHook(w, err)
 }
 
 func (h *Handler) observe(route, outcome string) {

@@ -54,7 +54,7 @@ func (l *Linker) createAll(ctx context.Context, readings []symbolon.Reading, out
 	if start := l.starts.known(); start != nil && start.CreatedAt.IsZero() {
 		_ = l.starts.read(ctx, l, start) // after an error each identity asks the store again
 	}
-	if !ok || l.lacksMaker() || l.AdoptVerifiedEmail || l.Store.NewID() == symbolon.ByApplication { // in the last two cases decide asks a question about each identity
+	if !ok || l.lacksMaker() || l.AdoptVerifiedEmail || l.OnReturn.Looks() || l.Store.NewID() == symbolon.ByApplication { // in the last three cases decide asks a question about each identity
 		left, once = append(left, once...), nil
 	}
 	var failed error

@@ -166,7 +166,7 @@ func (l *Linker) Erase(ctx context.Context, id symbolon.IdentityID, row symbolon
 
 func (l *Linker) end(ctx context.Context, id symbolon.IdentityID, source symbolon.Source, state symbolon.LinkState, row symbolon.RowPolicy, why string) (symbolon.Link, error) {
 	r := symbolon.Reading{Identity: symbolon.Identity{ID: id}, Source: source}
-	out, err := l.apply(ctx, symbolon.Query{Project: l.project(), Reading: r}, func(e symbolon.Evidence) (symbolon.Plan, error) {
+	out, err := l.apply(ctx, symbolon.Query{Project: l.project(), Reading: r, Ends: true}, func(e symbolon.Evidence) (symbolon.Plan, error) {
 		return decide.End(r, e, state, row, why), nil
 	})
 	if err != nil {

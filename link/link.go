@@ -167,6 +167,17 @@ func (l *Linker) ask(ctx context.Context, r symbolon.Reading, q decide.Question,
 		return r, l.create(ctx, r.Identity, p)
 	case q.Start:
 		return r, l.starts.read(ctx, l, p.Start)
+	case q.Ticket:
+		again, err := l.read(ctx, r.Identity.ID, r.Source)
+		again.Identity.Transient = r.Identity.Transient
+		return again, err
+	}
+	if p.OnReturn.Looks() && r.Ticket == 0 { // otherwise the verified address of a new user is not recorded
+		ticket, err := l.Store.Ticket(ctx)
+		if err != nil {
+			return r, fmt.Errorf("take a ticket: %w", err)
+		}
+		r.Ticket = ticket
 	}
 	identity, err := l.Ory.Identity(ctx, r.Identity.ID)
 	if err != nil {
@@ -220,7 +231,33 @@ func (l *Linker) query(r symbolon.Reading, p decide.Policy) symbolon.Query {
 	if p.VerifiedEmail {
 		q.Emails = r.Identity.Emails()
 	}
+	if p.OnReturn.Looks() {
+		q.Address = l.addressRecord(r.Identity)
+		for _, address := range r.Identity.Emails() {
+			q.Addresses = append(q.Addresses, l.minter.Addresses(address)...)
+		}
+	}
 	return q
+}
+
+// addressRecord is what the ledger records of the identity's first verified e-mail address. It
+// is empty for an inactive identity, so that nobody gets the user of a banned person back.
+func (l *Linker) addressRecord(id symbolon.Identity) string {
+	verified := id.VerifiedEmails()
+	if id.State == symbolon.Inactive || len(verified) == 0 {
+		return ""
+	}
+	if records := l.minter.Addresses(verified[0]); len(records) > 0 {
+		return records[0]
+	}
+	return ""
+}
+
+// AddressStale reports whether OnReturn needs another record of the identity's verified address
+// than the one in the ledger's entry. A reading with a ticket replaces the record.
+func (l *Linker) AddressStale(id symbolon.Identity, recorded string) bool {
+	l.setup()
+	return l.OnReturn.Looks() && recorded != l.addressRecord(id)
 }
 
 // finish runs after a plan was applied. It logs and notifies the watchers. For a new bond

@@ -60,6 +60,16 @@ type Linker struct {
 	// gone. Defaults to DeactivateRow.
 	OnIdentityDeleted symbolon.RowPolicy
 
+	// OnReturn says what somebody gets who comes back with a new identity and the verified
+	// address of a user whose identity was proved gone. ReturnRestore and ReturnAsk need Ory's
+	// admin API and Secrets, and OnIdentityDeleted must keep or deactivate the row. Each new
+	// identity is then read once over the admin API. docs/returning.md has the rules.
+	// Defaults to ReturnNew.
+	//
+	// Danger: with ReturnRestore somebody who was given another person's former address, for
+	// example by an employer, gets that person's user.
+	OnReturn OnReturn
+
 	// ProofGap is the time between the two requests of ProveGone. Defaults to 30 seconds.
 	ProofGap time.Duration
 
@@ -162,7 +172,7 @@ func (l *Linker) Voucher(user symbolon.UserID) (mint.Voucher, error) {
 func (l *Linker) policy() decide.Policy {
 	newID := l.Store.NewID()
 	p := decide.Policy{Minter: l.minter, Key: l.BackReference.WithDefaults().Key, NewID: newID, Admin: l.Ory.HasAdmin(), VerifiedEmail: l.AdoptVerifiedEmail,
-		Recreate: l.OnUserDeleted == RecreateDeleted, When: l.When, Gone: map[symbolon.IdentityID]bool{}, Answer: &decide.Answer{}, Start: l.starts.known()}
+		Recreate: l.OnUserDeleted == RecreateDeleted, When: l.When, OnReturn: l.OnReturn, Gone: map[symbolon.IdentityID]bool{}, Answer: &decide.Answer{}, Start: l.starts.known()}
 	if makeID := l.maker(); makeID != nil {
 		p.Fresh = sync.OnceValue(makeID) // most decisions need no new ID
 	}

@@ -36,6 +36,8 @@ type Minter struct {
 	reserved [][]byte
 	invites  [][]byte
 	invited  [][]byte // for the proof that an invite was used
+
+	addresses [][]byte
 }
 
 // NewMinter makes a minter for a project. The first secret signs, and all of them are
@@ -48,6 +50,7 @@ func NewMinter(project string, secrets ...symbolon.Secret) *Minter {
 		m.reserved = append(m.reserved, s.Derive("reserved"))
 		m.invites = append(m.invites, s.Derive("invite"))
 		m.invited = append(m.invited, s.Derive("invited"))
+		m.addresses = append(m.addresses, s.Derive("address"))
 	}
 	return m
 }

@@ -81,10 +81,14 @@ func uuidv4(time.Time) string {
 
 const nanoAlphabet = "useandom-26T198340PX75pxJACKVERYMINDBUSHWOLF_GQZbfghjklqvwyzrict"
 
-// nanoid makes 21 characters, each of 6 random bits.
+// nanoid makes 21 characters, each of 6 random bits. The first one is never "-", because a
+// command would take an ID that begins with it for an option.
 func nanoid() string {
 	var random [21]byte
 	_, _ = rand.Read(random[:])
+	for nanoAlphabet[random[0]&63] == '-' {
+		_, _ = rand.Read(random[:1])
+	}
 	var b strings.Builder
 	for _, r := range random {
 		b.WriteByte(nanoAlphabet[r&63])

@@ -44,3 +44,12 @@ func TestULID(t *testing.T) {
 		t.Errorf("%s is not before %s", a, b)
 	}
 }
+
+// TestNanoidIsNoOption makes so many IDs that one in 64 would begin with a hyphen.
+func TestNanoidIsNoOption(t *testing.T) {
+	for range 5000 {
+		if id := Expand("{nanoid}", testNow); strings.HasPrefix(string(id), "-") {
+			t.Fatal(id)
+		}
+	}
+}

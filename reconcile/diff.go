@@ -20,6 +20,8 @@ type pair struct {
 	identity *symbolon.Identity
 	entry    *symbolon.Entry
 	open     []symbolon.Finding
+
+	unrecorded bool // the ledger has no record of the address that Ory has verified, and needs one
 }
 
 // isOpen returns the open finding of a kind, or nil.
@@ -117,6 +119,9 @@ func (j *comparison) diffLinked(p pair, digest string, r rules) {
 	case e.Digest != digest:
 		j.find(p, user, StaleColumns, fmt.Sprintf("Ory's data differs from the data last written to the columns of user %s", user),
 			"writes Ory's data to the columns")
+	case p.unrecorded:
+		j.find(p, user, StaleColumns, "the ledger has no record yet of the address that Ory has verified, which users.on_return needs",
+			"records it, and writes Ory's data to the columns")
 	case e.LeftOut:
 		j.diffLeftOut(p)
 	case e.Active != nil && *e.Active != (p.identity.State != symbolon.Inactive):
@@ -278,7 +283,7 @@ func isResolved(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 func isResolvedLinked(p pair, k symbolon.FindingKind, digest string, r rules) bool {
 	switch k {
 	case symbolon.UserGone, symbolon.ColumnDisagrees, symbolon.CannotCreate, symbolon.Moved, symbolon.RecreatedIdentity,
-		symbolon.UnverifiedEmail, symbolon.MetadataNotObject, symbolon.AdoptAmbiguous, symbolon.NotAdopted, decide.InviteVoid:
+		symbolon.UnverifiedEmail, symbolon.MetadataNotObject, symbolon.AdoptAmbiguous, symbolon.NotAdopted, decide.InviteVoid, decide.ReturnedPerson:
 		return true
 	case symbolon.DuplicateEmail, symbolon.DuplicateValue, symbolon.ColumnRefused:
 		return !p.entry.LeftOut && p.entry.Digest == digest

@@ -31,7 +31,7 @@ func Kinds() []symbolon.FindingKind {
 		symbolon.DuplicateEmail, symbolon.DuplicateValue, symbolon.ColumnRefused, symbolon.CannotCreate, symbolon.UserGone, symbolon.ColumnDisagrees,
 		symbolon.ForeignBackReference, symbolon.MetadataNotObject, symbolon.ClaimedByOther, symbolon.VoucherVoid, decide.InviteVoid,
 		symbolon.RecreatedIdentity, symbolon.IdentityReturned, symbolon.RowKept, symbolon.Moved, symbolon.UnverifiedEmail,
-		symbolon.AdoptAmbiguous, symbolon.NotAdopted}
+		symbolon.AdoptAmbiguous, decide.ReturnedPerson, symbolon.NotAdopted}
 }
 
 // Repairs reports whether a run with Repair acts on a kind. Such a run makes missing

@@ -174,6 +174,7 @@ func (r *run) compareOne(ctx context.Context, p pair) (j comparison, closed []sy
 		if digest, err = r.Ledger.Digest(ctx, *p.identity); err != nil {
 			return j, nil, err
 		}
+		p.unrecorded = r.Linker.AddressStale(*p.identity, p.entry.Address)
 	}
 	j = diff(p, digest, r.rules)
 	if err = r.dropBeingErased(ctx, p, &j); err != nil {

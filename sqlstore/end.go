@@ -22,6 +22,11 @@ func (w *writer) endLink(ctx context.Context) error {
 			return err
 		}
 	}
+	if w.plan.Retire != "" || w.plan.State == symbolon.Erased {
+		if err := w.forgetAddress(ctx); err != nil {
+			return err
+		}
+	}
 	refused, err := w.followPolicy(ctx)
 	if err != nil {
 		return err
@@ -206,6 +211,6 @@ func (w *writer) releaseGone(ctx context.Context, loser symbolon.IdentityID, use
 		return err
 	}
 	w.event(symbolon.Event{Kind: symbolon.IdentityGone, Identity: loser, Before: user,
-		Detail: fmt.Sprintf("its user went to identity %s, which claims it", w.q.Reading.Identity.ID)})
+		Detail: fmt.Sprintf("its user went to identity %s: %s", w.q.Reading.Identity.ID, w.plan.Why)})
 	return nil
 }

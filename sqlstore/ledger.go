@@ -16,7 +16,7 @@ import (
 // column. {active} is the column that is filled from "active", if there is one.
 const ledgerPage = `
 select l.identity_id, l.user_id, l.state, l.reason, l.way, l.linked_at, l.ticket, l.digest, l.back_reference, l.also,
-       cast(u.{id} as text), cast(u.{identity} as text), {active}
+       case when l.address_ticket = l.ticket then l.address else '' end, cast(u.{id} as text), cast(u.{identity} as text), {active}
 from symbolon.links l
 left join {users} u on u.{identity} = {holder}
 where l.project = $1 and l.identity_id > $2 and l.identity_id <= $3 and l.state <> 'new'
@@ -75,8 +75,9 @@ func (s *Store) ledgerPage(ctx context.Context, shape *shape, project string, af
 		var l scannedEntry
 		var row scannedRow
 		var active sql.NullBool
+		var address string
 		err = from.Scan(&id, &l.user, &l.state, &l.reason, &l.way, &l.at, &l.ticket, &l.digest, &l.backReference, &l.also,
-			&row.id, &row.identity, &active)
+			&address, &row.id, &row.identity, &active)
 		found := l.entry(project, id)
 		held := symbolon.Evidence{Row: row.row()}
 		if held.Row != nil && held.Row.ID == found.User && found.State == symbolon.Linked {
@@ -84,6 +85,7 @@ func (s *Store) ledgerPage(ctx context.Context, shape *shape, project string, af
 			held.User = held.Row
 		}
 		e = shape.asEntry(found, held)
+		e.Address = address
 		if active.Valid {
 			e.Active = &active.Bool
 		}

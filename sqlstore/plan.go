@@ -34,6 +34,11 @@ func (w *writer) apply(ctx context.Context) error {
 	case symbolon.Detach:
 		return w.detach(ctx)
 	case symbolon.Hold:
+		if w.before.Reason == symbolon.UnverifiedEmail && w.plan.Reason != symbolon.UnverifiedEmail {
+			if err := w.closeFindings(ctx, symbolon.UnverifiedEmail); err != nil { // the address is verified now
+				return err
+			}
+		}
 		return w.hold()
 	case symbolon.End:
 		return w.endLink(ctx)

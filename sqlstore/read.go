@@ -28,7 +28,7 @@ type reader struct {
 	db    session
 	shape *shape
 	now   time.Time
-	shows bool // what is read is only shown, and decides nothing; see denial
+	shows bool // what is read is only shown, or ends the bond, and lets nobody in; see denial
 
 	held  symbolon.Evidence
 	entry entry
@@ -61,6 +61,9 @@ func (r *reader) readAfter(ctx context.Context, q symbolon.Query, first *firstRe
 	}
 	if r.settled() {
 		return nil
+	}
+	if err := r.readEnded(ctx, q, claims); err != nil {
+		return err
 	}
 	if err := r.readMatches(ctx, q); err != nil || !r.namesSomebody() {
 		return err

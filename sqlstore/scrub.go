@@ -23,7 +23,7 @@ update symbolon.findings set detail = '' where project = $1
 and (identity_id = $2 or user_id in ({people}) and closed_at is not null)`
 
 	scrubEntry = `
-update symbolon.links set digest = '', back_reference = ''
+update symbolon.links set digest = '', back_reference = '', address = ''
 where project = $1 and identity_id = $2`
 
 	someLinked = `

@@ -117,7 +117,7 @@ where symbolon.links.state <> 'forgotten' or symbolon.links.user_id <> excluded.
 // goneAway ends the entry of an identity whose user goes to another identity.
 const goneAway = `
 insert into symbolon.links (project, identity_id, user_id, state, way, linked_at) values ($1, $2, $3, 'gone', $4, $5)
-on conflict (project, identity_id) do update set state = 'gone', reason = ''
+on conflict (project, identity_id) do update set state = 'gone', reason = '', digest = '', address = ''
 where symbolon.links.state <> 'forgotten' and symbolon.links.state <> 'erased'`
 
 const insertEvent = `
@@ -164,7 +164,7 @@ update symbolon.links set project = project where project = $1 and user_id in ($
 // forgetEntry comes before forgottenEvent, which reads the entry, because forgetEntry waits
 // for the lock of the entry.
 const forgetEntry = `
-update symbolon.links set state = 'forgotten', reason = '' where project = $1 and user_id in ($2, $3) and state = 'linked'`
+update symbolon.links set state = 'forgotten', reason = '', address = '' where project = $1 and user_id in ($2, $3) and state = 'linked'`
 
 // forgottenEvent finds the identity by itself, because Forget can only execute statements
 // and not read. The ledger knows the user by one of two spellings ($3, $4). If it does not,

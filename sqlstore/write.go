@@ -217,7 +217,7 @@ func (w *writer) inTx(ctx, waiting context.Context) error {
 		}
 	}
 	w.lock = s.statement(lockEntry, w.q.Project, string(w.q.Reading.Identity.ID))
-	w.read = reader{db: session{store: s}, shape: w.shape, now: w.now}
+	w.read = reader{db: session{store: s}, shape: w.shape, now: w.now, shows: w.q.Ends}
 	w.first = w.read.first(w.q)
 	w.others = s.otherSpellings(w.shape, w.q.Reading.Identity.ID)
 	var first []*pipeline.Statement
@@ -233,7 +233,7 @@ func (w *writer) inTx(ctx, waiting context.Context) error {
 // peek reads before the attempt locks, because after waiting in the queue the work is often
 // done already by an earlier caller.
 func (w *writer) peek(ctx context.Context) error {
-	r := reader{db: session{store: w.store}, shape: w.shape, now: w.now}
+	r := reader{db: session{store: w.store}, shape: w.shape, now: w.now, shows: w.q.Ends}
 	if err := r.read(ctx, w.q); err != nil {
 		return err
 	}
@@ -358,6 +358,9 @@ func (w *writer) record(ctx context.Context) error {
 	}
 	if w.entry != w.before {
 		if err := w.save(ctx); err != nil {
+			return err
+		}
+		if err := w.recordAddress(ctx); err != nil {
 			return err
 		}
 	}

@@ -110,9 +110,18 @@ func deniedBy(err error) *Problem {
 	return New(403, Code(deny.Code), "The application does not let this account in.")
 }
 
-// Write answers with the public form of err. It sets no Retry-After, because Ory obeys it
-// without a limit and would keep people waiting.
+// Write answers with the public form of err. A 503 has Retry-After: 1, because most outages
+// are short, and the next request may be answered from a cache.
 func Write(w http.ResponseWriter, err error) {
+	if Of(err).Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	WriteHook(w, err)
+}
+
+// WriteHook is Write for the hooks of Ory. It sets no Retry-After, because Ory obeys it without
+// a limit and would keep people waiting.
+func WriteHook(w http.ResponseWriter, err error) {
 	p := Of(err)
 	type body struct {
 		Code     Code   `json:"code"`

@@ -41,8 +41,13 @@ func TestOf(t *testing.T) {
 		if w.Code != tt.status || !strings.HasPrefix(w.Body.String(), `{"error":{"code":"`+string(tt.code)+`","message":"`) {
 			t.Errorf("%v: %d %s", tt.err, w.Code, w.Body)
 		}
-		if strings.Contains(w.Body.String(), "canary") || w.Header().Get("Retry-After") != "" || w.Header().Get("Cache-Control") != "no-store" {
+		if strings.Contains(w.Body.String(), "canary") || (w.Header().Get("Retry-After") == "1") != (tt.status == 503) || w.Header().Get("Cache-Control") != "no-store" {
 			t.Errorf("%v: %s %v", tt.err, w.Body, w.Header())
+		}
+		hook := httptest.NewRecorder()
+		WriteHook(hook, tt.err)
+		if hook.Code != tt.status || hook.Body.String() != w.Body.String() || hook.Header().Get("Retry-After") != "" {
+			t.Errorf("hook, %v: %d %v", tt.err, hook.Code, hook.Header())
 		}
 	}
 }

@@ -171,6 +171,7 @@ func visible(s string) bool {
 
 var (
 	newIDs      = []symbolon.NewID{symbolon.ByMint, symbolon.ByDatabase, symbolon.ByIdentity}
+	onReturn    = []link.OnReturn{link.ReturnNew, link.ReturnRestore, link.ReturnAsk}
 	onDeleted   = []link.OnUserDeleted{link.DenyDeleted, link.RecreateDeleted}
 	rowPolicies = []symbolon.RowPolicy{symbolon.KeepRow, symbolon.DeactivateRow, symbolon.AnonymiseRow, symbolon.DeleteRow}
 	writes      = []link.Write{link.WriteNone, link.WriteReserve, link.WriteCreate, link.WriteRepair}
@@ -239,6 +240,15 @@ func (c *Config) checkEndings(r *report) {
 	u := &c.Users
 	checkOneOf(r, "users.on_identity_deleted", u.OnIdentityDeleted, rowPolicies)
 	r.faultIf(u.OnIdentityDeleted == symbolon.DeactivateRow && u.activeColumn() == "", "users.on_identity_deleted", "deactivate needs a column in users.columns that is filled from the path active")
+	checkOneOf(r, "users.on_return", u.OnReturn, onReturn)
+	if u.OnReturn.Looks() {
+		r.rules(
+			rule{c.Ory.AdminURL == "", "users.on_return", "it needs ory.admin_url, because Symbolon reads the address at Ory's admin API"},
+			rule{u.CreateURL != "", "users.on_return", "leave it out with users.create_url: the application can answer with an existing user"},
+			rule{u.OnIdentityDeleted.Ends(), "users.on_return", "it needs users.on_identity_deleted: deactivate or keep, because an anonymised or deleted row cannot be given back"},
+			rule{u.CreateURL == "" && u.ID == u.Identity, "users.on_return", "the users' key is the identity's ID, so no other identity can ever get a user"},
+		)
+	}
 	for _, list := range []struct {
 		path    string
 		columns []string

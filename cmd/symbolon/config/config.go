@@ -154,6 +154,10 @@ type UsersConfig struct {
 	// is proved first. Default: deactivate if a column is filled from "active", else keep.
 	OnIdentityDeleted symbolon.RowPolicy `yaml:"on_identity_deleted"`
 
+	// OnReturn says what somebody gets who comes back with a new identity after the former one
+	// was deleted at Ory.
+	OnReturn link.OnReturn `yaml:"on_return"`
+
 	// ReleaseColumns are emptied when the identity is deleted, so that unique values are
 	// free again.
 	ReleaseColumns []string `yaml:"release_columns"`
@@ -275,7 +279,7 @@ func Defaults() *Config {
 		DatabasePool: PoolConfig{StatementTimeout: 5 * time.Second},
 		Serve:        ServeConfig{Public: ":4460", Admin: "127.0.0.1:4461", URL: "http://127.0.0.1:4460", Drain: 5 * time.Second},
 		Users: UsersConfig{Table: OwnTable, ID: "id", Identity: "ory_identity_id", NewID: symbolon.ByMint,
-			OnUserDeleted: link.DenyDeleted},
+			OnUserDeleted: link.DenyDeleted, OnReturn: link.ReturnNew},
 		Deletion:      DeletionConfig{ProofGap: link.DefaultProofGap},
 		BackReference: BackReferenceConfig{Path: "metadata_public.id", Write: link.WriteReserve},
 		Auth:          AuthConfig{MaxStale: 10 * time.Second, JWT: JWTConfig{UserClaim: "sub", MaxLife: 15 * time.Minute}},

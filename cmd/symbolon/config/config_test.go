@@ -68,6 +68,7 @@ users:
   when: {schema_id: [customer, staff], verified: true}
   on_user_deleted: recreate
   on_identity_deleted: anonymise
+  on_return: new
   release_columns: [email]
   anonymise_columns: [email, name]
   placeholder: moving-{user}@app.invalid
@@ -102,7 +103,7 @@ func TestEveryKey(t *testing.T) {
 		Users: UsersConfig{Table: "app.accounts", ID: "account_id", Identity: "ory_id", NewID: symbolon.ByDatabase,
 			Columns: map[string]string{"email": "traits.email", "plan": "'free'", "level": "3", "ok": "true", "name": "default(traits.name.first, '')"},
 			Deny:    map[string]string{"user_gone": "deleted_at is not null", "user_suspended": "suspended"}, When: WhenConfig{SchemaID: []string{"customer", "staff"}, Verified: true},
-			OnUserDeleted: link.RecreateDeleted, OnIdentityDeleted: symbolon.AnonymiseRow,
+			OnUserDeleted: link.RecreateDeleted, OnReturn: link.ReturnNew, OnIdentityDeleted: symbolon.AnonymiseRow,
 			ReleaseColumns: []string{"email"}, AnonymiseColumns: []string{"email", "name"}, Placeholder: "moving-{user}@app.invalid"},
 		Deletion:      DeletionConfig{ProofGap: 45 * time.Second},
 		BackReference: BackReferenceConfig{Path: "metadata_public.account", Write: link.WriteReserve, ExternalID: true},
@@ -129,7 +130,7 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		"SYMBOLON_USERS_TABLE": "t", "SYMBOLON_USERS_ID": "i", "SYMBOLON_USERS_IDENTITY": "j", "SYMBOLON_USERS_NEW_ID": "identity",
 		"SYMBOLON_USERS_COLUMNS": `{"email":"traits.email"}`, "SYMBOLON_USERS_ON_USER_DELETED": "recreate",
 		"SYMBOLON_USERS_DENY": `{"banned":"suspended"}`, "SYMBOLON_USERS_WHEN_SCHEMA_ID": "a, b", "SYMBOLON_USERS_WHEN_VERIFIED": "true",
-		"SYMBOLON_USERS_ON_IDENTITY_DELETED": "keep", "SYMBOLON_USERS_RELEASE_COLUMNS": "a, b", "SYMBOLON_USERS_ANONYMISE_COLUMNS": "c", "SYMBOLON_USERS_PLACEHOLDER": "gone-{user}", "SYMBOLON_DELETION_PROOF_GAP": "2m0s",
+		"SYMBOLON_USERS_ON_IDENTITY_DELETED": "keep", "SYMBOLON_USERS_ON_RETURN": "ask", "SYMBOLON_USERS_RELEASE_COLUMNS": "a, b", "SYMBOLON_USERS_ANONYMISE_COLUMNS": "c", "SYMBOLON_USERS_PLACEHOLDER": "gone-{user}", "SYMBOLON_DELETION_PROOF_GAP": "2m0s",
 		"SYMBOLON_BACK_REFERENCE_PATH": "metadata_public.k", "SYMBOLON_BACK_REFERENCE_WRITE": "none", "SYMBOLON_BACK_REFERENCE_EXTERNAL_ID": "true",
 		"SYMBOLON_AUTH_MAX_STALE": "3s", "SYMBOLON_AUTH_OUTAGE_GRACE": "4s", "SYMBOLON_AUTH_HEADERS": `{"aal":"X-Aal"}`, "SYMBOLON_AUTH_LOGIN_URL": "https://l/", "SYMBOLON_AUTH_RETURN_TO_HOSTS": "a, b",
 		"SYMBOLON_AUTH_AUDIENCE": "aud", "SYMBOLON_AUTH_POLICIES": `{"p":{"aal":"aal2","verified":true,"fresh":"1m","login_redirect":true}}`,

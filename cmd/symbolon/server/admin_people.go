@@ -136,6 +136,10 @@ type refreshed struct {
 	Link     *system.Bond `json:"link"`
 	Denied   string       `json:"denied,omitempty"`   // the code of the condition of users.deny that the row meets
 	Unjudged string       `json:"unjudged,omitempty"` // the column whose value no condition can judge
+
+	// Missing says that Ory no longer has the identity of the link. That alone proves nothing,
+	// so the row stays as it is until a reconcile run has proved it.
+	Missing bool `json:"identity_missing,omitempty"`
 }
 
 // refresh answers POST /admin/users/{id}/refresh, after the application has changed the row: no
@@ -146,12 +150,16 @@ func (h *people) refresh(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	out := refreshed{}
 	h.purgeFurther(rec)
 	if identity := identityOf(rec); identity != "" {
 		h.verifier.Purge(identity)
 		_, err := h.linker.Refresh(r.Context(), identity, symbolon.FromOperator)
 		if rec.Row != nil && rec.Row.Unjudged != "" {
 			err = nil // nobody knows whether the person is denied, which the answer says
+		}
+		if errors.Is(err, symbolon.ErrNotFound) {
+			out.Missing, err = true, nil // the user exists, which the record says
 		}
 		if err != nil && !errors.Is(err, symbolon.ErrNoAdmin) && !errors.Is(err, symbolon.ErrDenied) {
 			return nil, err
@@ -160,7 +168,6 @@ func (h *people) refresh(r *http.Request) (any, error) {
 			return nil, err
 		}
 	}
-	out := refreshed{}
 	if rec.Link != nil {
 		out.Link = system.BondOf(*rec.Link)
 	}

@@ -102,7 +102,7 @@ func NewClient(c *config.Config) *ory.Client {
 func newLinker(c *config.Config, ory symbolon.Ory, store symbolon.Store, log *slog.Logger) *link.Linker {
 	return &link.Linker{Ory: ory, Store: store, Project: c.Ory.Project, Secrets: c.Secrets(),
 		BackReference: backReference(c), OnUserDeleted: c.Users.OnUserDeleted, When: c.Users.When.Rule(),
-		OnIdentityDeleted: c.Users.OnIdentityDeleted, ProofGap: c.Deletion.ProofGap,
+		OnIdentityDeleted: c.Users.OnIdentityDeleted, OnReturn: c.Users.OnReturn, ProofGap: c.Deletion.ProofGap,
 		AdoptVerifiedEmail: c.Adopt.VerifiedEmail, Log: log}
 }
 
