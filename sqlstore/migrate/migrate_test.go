@@ -182,6 +182,43 @@ func TestUpTogether(t *testing.T) {
 	})
 }
 
+// TestRepeatedMigration runs each migration of SQLite again after all of them. A program that
+// starts at the same moment as a faster one does so. It fails, or it changes no version.
+func TestRepeatedMigration(t *testing.T) {
+	names, err := fs.Glob(sqlstore.Migrations, "sqlite/*.sql")
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names {
+		t.Run(path.Base(name), func(t *testing.T) {
+			db := open(t, "sqlite", sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "s.db")))
+			if err := migrate.Up(t.Context(), db, sqlstore.SQLite); err != nil {
+				t.Fatal(err)
+			}
+			text, err := fs.ReadFile(sqlstore.Migrations, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tx, err := db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, refused := tx.ExecContext(t.Context(), string(text))
+			if refused != nil {
+				err = tx.Rollback()
+			} else {
+				err = tx.Commit()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if have, want, err := migrate.Current(t.Context(), db, sqlstore.SQLite); err != nil || have != want {
+				t.Errorf("version %d of %d, %v; the repetition: %v", have, want, err, refused)
+			}
+		})
+	}
+}
+
 func TestNewer(t *testing.T) {
 	onBoth(t, func(t *testing.T, dialect sqlstore.Dialect, open func() *sql.DB) {
 		db := open()

@@ -14,4 +14,5 @@ update sqlite_schema set sql = replace(replace(replace(replace(sql,
 where type = 'table' and name glob 'symbolon_*';
 pragma writable_schema = reset;
 
-update symbolon_layout set version = 6;
+-- A slower program may repeat this migration after a faster one has made them all.
+update symbolon_layout set version = 6 where version < 6;
