@@ -46,7 +46,7 @@ func (w *world) auth(t testing.TB, method, path string, header ...string) (int, 
 		}
 		values = append(values, v[0])
 	}
-	if rec.Header().Get("Retry-After") != "" || rec.Header().Get("Cache-Control") != "no-store" {
+	if (rec.Header().Get("Retry-After") == "1") != (rec.Code == 503) || rec.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("%v", rec.Header())
 	}
 	return rec.Code, strings.Join(values, " ")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/symbolon-id/symbolon"
 	"github.com/symbolon-id/symbolon/decide"
@@ -50,7 +49,7 @@ func (l *Linker) bindAlso(ctx context.Context, id symbolon.IdentityID, user symb
 		if err != nil {
 			return symbolon.Link{}, fmt.Errorf("bind: %w", err)
 		}
-		q := symbolon.Query{Project: l.project(), Reading: r, Claims: []symbolon.UserID{user}, Locks: known(primary)}
+		q := symbolon.Query{Project: l.project(), Reading: r, Claims: []symbolon.UserID{user}, Locks: present(primary)}
 		out, err := l.apply(ctx, q, func(e symbolon.Evidence) (symbolon.Plan, error) {
 			if e.Claims[0].Linked != primary {
 				return symbolon.Plan{}, errChanged
@@ -64,24 +63,18 @@ func (l *Linker) bindAlso(ctx context.Context, id symbolon.IdentityID, user symb
 	return symbolon.Link{}, fmt.Errorf("bind identity %s: the bonds keep changing: %w", id, symbolon.ErrUnavailable)
 }
 
-// known returns the identities that are not empty.
-func known(ids ...symbolon.IdentityID) []symbolon.IdentityID {
+// present returns the identities that are not empty.
+func present(ids ...symbolon.IdentityID) []symbolon.IdentityID {
 	return slices.DeleteFunc(ids, func(id symbolon.IdentityID) bool { return id == "" })
 }
 
 // primaryOf returns the primary identity of a user, which must be active at Ory. It is empty if
 // the ledger links no identity to the user; decide then says why that is a conflict.
 func (l *Linker) primaryOf(ctx context.Context, user symbolon.UserID) (symbolon.IdentityID, error) {
-	rec, err := l.Store.Record(ctx, l.project(), string(user))
-	if errors.Is(err, symbolon.ErrNotFound) || err == nil && rec.Row == nil {
-		return "", nil
-	}
-	if err != nil {
+	known, err := l.claimed(ctx, user)
+	primary := known.Linked
+	if err != nil || known.Row == nil || primary == "" {
 		return "", err
-	}
-	primary := rec.Row.Linked
-	if primary == "" || !strings.EqualFold(string(rec.Row.ID), string(user)) { // or the ID is an identity's, too
-		return "", nil
 	}
 	switch identity, err := l.Ory.Identity(ctx, primary); {
 	case errors.Is(err, symbolon.ErrNotFound):
@@ -158,10 +151,16 @@ func (l *Linker) merge(ctx context.Context, from, into symbolon.UserID, o MergeO
 	if rec.MergedInto != "" {
 		return l.mergedBefore(ctx, m, rec)
 	}
-	if m.Further = stillFurther(rec.Also); rec.Row == nil || rec.Row.Linked == "" {
+	known, err := l.claimed(ctx, from)
+	if err != nil {
+		return m, err
+	}
+	if m.Identity = known.Linked; known.Row == nil || m.Identity == "" {
 		return m, &symbolon.ConflictError{User: from, Reason: fmt.Sprintf("user %s has no primary identity", from)}
 	}
-	m.Identity = rec.Row.Linked
+	if m.Further, err = l.furtherOf(ctx, m.Identity); err != nil {
+		return m, err
+	}
 	if m.Primary, err = l.primaryOf(ctx, into); err != nil {
 		return m, err
 	}
@@ -169,7 +168,7 @@ func (l *Linker) merge(ctx context.Context, from, into symbolon.UserID, o MergeO
 	if err != nil {
 		return m, err
 	}
-	q := symbolon.Query{Project: l.project(), Reading: r, Claims: []symbolon.UserID{from, into}, Locks: known(m.Primary)}
+	q := symbolon.Query{Project: l.project(), Reading: r, Claims: []symbolon.UserID{from, into}, Locks: present(m.Primary)}
 	decision := func(e symbolon.Evidence) (symbolon.Plan, error) {
 		if e.Claims[1].Linked != m.Primary {
 			return symbolon.Plan{}, errChanged
@@ -203,14 +202,16 @@ func (l *Linker) mergedBefore(ctx context.Context, m Merged, rec symbolon.Record
 	return m, err
 }
 
-// stillFurther returns the identities that sign in as the user of these entries.
-func stillFurther(links []symbolon.Link) (ids []symbolon.IdentityID) {
-	for _, f := range links {
+// furtherOf returns the identities that sign in as the user of a primary identity. It goes by
+// the identity, because the ID of a user may be that of another person's identity, too.
+func (l *Linker) furtherOf(ctx context.Context, primary symbolon.IdentityID) (ids []symbolon.IdentityID, err error) {
+	rec, err := l.Store.Record(ctx, l.project(), string(primary))
+	for _, f := range rec.Also {
 		if f.State == symbolon.Also {
 			ids = append(ids, f.Identity)
 		}
 	}
-	return ids
+	return ids, err
 }
 
 // Unmerge undoes a merge: the user from exists again, and its identity signs in as from. The
@@ -256,12 +257,16 @@ func (l *Linker) unmerge(ctx context.Context, from symbolon.UserID, o MergeOptio
 		}
 		return m, err
 	}
-	into, err := l.Store.Record(ctx, l.project(), string(m.Into))
+	into, err := l.claimed(ctx, m.Into)
 	if err != nil {
 		return m, err
 	}
+	further, err := l.furtherOf(ctx, into.Linked)
+	if err != nil && !errors.Is(err, symbolon.ErrNotFound) { // nobody may have the user any more
+		return m, err
+	}
 	out, err := l.apply(ctx, q, decision)
-	for _, other := range stillFurther(into.Also) {
+	for _, other := range further {
 		l.watchers.notify(other)
 	}
 	out.New = false // the bond is an old one: nothing is to be done at Ory or by the application

@@ -349,8 +349,8 @@ func whoIs(rw http.ResponseWriter, r *http.Request) {
 func through(h http.Handler, r *http.Request) (int, string) {
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, r)
-	if rec.Header().Get("Retry-After") != "" {
-		panic("Retry-After is never sent")
+	if (rec.Header().Get("Retry-After") == "1") != (rec.Code == http.StatusServiceUnavailable) {
+		panic(fmt.Sprintf("%d has the header Retry-After: %q", rec.Code, rec.Header().Get("Retry-After")))
 	}
 	if rec.Code == 200 {
 		return 200, rec.Body.String()

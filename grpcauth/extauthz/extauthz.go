@@ -144,7 +144,7 @@ func fold(name string) string {
 }
 
 // clientHeaders are the headers of an answer that the client gets.
-var clientHeaders = []string{"Content-Type", "Cache-Control", "X-Content-Type-Options", "Location"}
+var clientHeaders = []string{"Content-Type", "Cache-Control", "X-Content-Type-Options", "Location", "Retry-After"}
 
 // refuse gives the client ForwardAuth's answer.
 func refuse(answer forwardauth.Answer) *authv3.CheckResponse {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -76,9 +77,13 @@ func (s *startup) gate(pattern string, next http.Handler) http.Handler {
 	if pattern == "" || slices.Contains(withoutDatabase, pattern) {
 		return next
 	}
+	refuse := answer.Write
+	if strings.Contains(pattern, "/hooks/") {
+		refuse = answer.WriteHook
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.done.Load() {
-			answer.Write(w, notStarted)
+			refuse(w, notStarted)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -54,7 +54,7 @@ func TestInitServeDoctor(t *testing.T) {
 		p.start(t)
 		k := symbolontest.StartKratos(t, symbolontest.KratosConfig{Overlay: []byte(overlay), PublicPort: public, AdminPort: admin})
 		out := do(0, "doctor", "--live", "--kratos-config", k.ConfigFile)
-		if !strings.Contains(out, "41 checks: 40 ok, 0 problems, 0 unknown, 1 skipped") || strings.Contains(out, "PROBLEM") {
+		if !strings.Contains(out, "45 checks: 44 ok, 0 problems, 0 unknown, 1 skipped") || strings.Contains(out, "PROBLEM") {
 			t.Error(out)
 		}
 		var rows int
