@@ -251,6 +251,33 @@ func testMerge(w *world) {
 	w.checkHistory([]symbolon.Identity{first, second, third})
 }
 
+// testMergeOfMoved merges users that were moved to other identities. If users have the IDs of
+// identities, the ID of such a user is that of another person's identity.
+func testMergeOfMoved(w *world) {
+	if w.OneColumn || w.Store.NewID() == symbolon.ByApplication {
+		return
+	}
+	first, second := w.identity(""), w.identity("")
+	into, from := w.link(first).User, w.link(second).User
+	for _, user := range []symbolon.UserID{into, from} {
+		first, second = second, first
+		_, err := w.linker.Bind(w.ctx, first.ID, user, symbolon.BindOptions{Move: true})
+		w.must(err)
+	}
+	third := w.identity("")
+	w.also(third, into)
+	m, err := w.linker.Merge(w.ctx, from, into, link.MergeOptions{})
+	w.must(err)
+	same(w, "identity", m.Identity, first.ID)
+	same(w, "primary", m.Primary, second.ID)
+	for _, id := range []symbolon.Identity{first, second, third} {
+		w.signsIn(id, into)
+	}
+	_, err = w.linker.Unmerge(w.ctx, from, link.MergeOptions{})
+	w.must(err)
+	w.signsIn(first, from)
+}
+
 // testMergeRefused checks that a merge with a wrong side changes nothing.
 func testMergeRefused(w *world) {
 	if w.OneColumn || w.Store.NewID() == symbolon.ByApplication {
