@@ -79,7 +79,7 @@ func (e *TakenError) Error() string {
 // ConflictError says which bond a request contradicts. It matches ErrConflict.
 type ConflictError struct {
 	Identity IdentityID // empty: the request was not about the bond of one identity
-	User     UserID
+	User     UserID     // empty: the request named no user, as Unlink does
 	Reason   string
 	Movable  bool // a call with BindOptions.Move ends the bond that is in the way
 }
@@ -91,6 +91,9 @@ func (e *ConflictError) Error() string {
 	}
 	if e.Identity == "" {
 		return reason
+	}
+	if e.User == "" {
+		return fmt.Sprintf("identity %s: %s", e.Identity, reason)
 	}
 	return fmt.Sprintf("bind identity %s to user %s: %s", e.Identity, e.User, reason)
 }
