@@ -105,6 +105,7 @@ func TestStore(t *testing.T, open func(t *testing.T) StoreFixture) {
 		{"a further identity is refused", testFurtherRefused},
 		{"the user of a further identity ends", testFurtherUserEnds},
 		{"merge and undo", testMerge},
+		{"an undo leaves orders", testUndoLeavesOrders},
 		{"merge refuses", testMergeRefused},
 		{"merges race", testMergeRaces},
 		{"the application makes its users itself", testApplication},
