@@ -27,11 +27,15 @@ on conflict (from_id, project) do update set into_id = excluded.into_id, identit
 select count(*) from symbolon.erasures e where e.project = $1 and e.done_at is null
 and (e.user_id in ($2, $3) or e.identity_id in (select l.identity_id from symbolon.links l where l.project = $1 and l.user_id in ($2, $3)))`
 
-	// cameWith finds the further identities that the user $3 got when $2 was merged into it.
+	// cameWith finds the further identities that the user $3 got when $2 was merged into it, and
+	// that no order has bound since. The event of the merge has the moment of the merge. An order
+	// of another moment gave the identity to $3 for its own sake, so an undo leaves it there.
 	cameWith = `
 select l.identity_id from symbolon.links l where l.project = $1 and l.also = $3 and l.user_id = $3
-and exists (select 1 from symbolon.events e where e.project = $1 and e.identity_id = l.identity_id and e.kind = 'link.moved'
-    and e.before_id = $2 and e.user_id = $3)
+and exists (select 1 from symbolon.events e join symbolon.merges m on m.project = e.project and m.from_id = $2 and m.merged_at = e.at
+    where e.project = $1 and e.identity_id = l.identity_id and e.kind = 'link.moved' and e.before_id = $2 and e.user_id = $3
+    and not exists (select 1 from symbolon.events n where n.project = e.project and n.identity_id = e.identity_id and n.kind = 'link.moved'
+        and n.id > e.id))
 order by l.identity_id`
 )
 

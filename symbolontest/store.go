@@ -106,6 +106,7 @@ func TestStore(t *testing.T, open func(t *testing.T) StoreFixture) {
 		{"the user of a further identity ends", testFurtherUserEnds},
 		{"merge and undo", testMerge},
 		{"merge of users that were moved", testMergeOfMoved},
+		{"an undo leaves orders", testUndoLeavesOrders},
 		{"merge refuses", testMergeRefused},
 		{"merges race", testMergeRaces},
 		{"the application makes its users itself", testApplication},

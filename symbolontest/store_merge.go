@@ -278,6 +278,31 @@ func testMergeOfMoved(w *world) {
 	w.signsIn(first, from)
 }
 
+// testUndoLeavesOrders checks that the undo of a merge takes no identity away that an order gave
+// to the user before the merge or after it.
+func testUndoLeavesOrders(w *world) {
+	if w.OneColumn || w.Store.NewID() == symbolon.ByApplication {
+		return
+	}
+	first, second, before, after := w.identity(""), w.identity(""), w.identity(""), w.identity("")
+	into, from := w.link(first).User, w.link(second).User
+	w.also(before, from)
+	w.also(after, from)
+	_, err := w.linker.Bind(w.ctx, before.ID, into, symbolon.BindOptions{Also: true, Move: true})
+	w.must(err)
+	_, err = w.linker.Merge(w.ctx, from, into, link.MergeOptions{})
+	w.must(err)
+	_, err = w.linker.Unlink(w.ctx, after.ID, "")
+	w.must(err)
+	w.also(after, into)
+	_, err = w.linker.Unmerge(w.ctx, from, link.MergeOptions{})
+	w.must(err)
+	w.signsIn(second, from)
+	for _, id := range []symbolon.Identity{first, before, after} {
+		w.signsIn(id, into)
+	}
+}
+
 // testMergeRefused checks that a merge with a wrong side changes nothing.
 func testMergeRefused(w *world) {
 	if w.OneColumn || w.Store.NewID() == symbolon.ByApplication {
