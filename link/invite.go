@@ -22,8 +22,8 @@ const (
 // ErrInviteLife: an invite cannot be valid for so long.
 var ErrInviteLife = errors.New("an invite must be valid for 1 second to 30 days (720h)")
 
-// Invite lets one person sign up as an existing user that has no identity. Whoever has the text
-// can do so, until the user has an identity or the invite expires.
+// Invite lets one person sign up as an existing user that has no identity. Anybody who
+// has the text can do so, until the user has an identity or the invite expires.
 type Invite struct {
 	User    symbolon.UserID `json:"user_id"`
 	Text    string          `json:"invite"` // for transient_payload.symbolon_invite of the sign-up form

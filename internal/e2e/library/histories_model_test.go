@@ -301,8 +301,8 @@ func (m *truth) erase(p *person, policy symbolon.RowPolicy) {
 	p.purge()
 }
 
-// pass compares all identities and repairs. Whoever claims a user keeps its former identity
-// from being ended, until the operator has the user moved (rebind). It reads the people in the
+// pass compares all identities and repairs. An identity that claims a user keeps the user's
+// former identity from being ended, until the operator has the user moved (rebind). It reads the people in the
 // parameter first before all others.
 func (m *truth) pass(rebind bool, first []*person) {
 	var claimed []*person

@@ -20,7 +20,8 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// provider is an OpenID Connect provider. It signs in whoever the test names, without asking.
+// provider is an OpenID Connect provider. It signs in the person whom the
+// test names, without asking.
 type provider struct {
 	*httptest.Server
 	key    *ecdsa.PrivateKey
