@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -77,6 +78,9 @@ func (w *writer) linkAlso(ctx context.Context) error {
 	e := symbolon.Event{Kind: symbolon.LinkMoved, User: user, Detail: w.plan.Why}
 	if w.before.User != user {
 		e.Before = w.before.User
+	}
+	if err := w.noErasure(ctx, user, cmp.Or(e.Before, user)); err != nil {
+		return err
 	}
 	w.becomeFurther(user)
 	w.event(e)

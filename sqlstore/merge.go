@@ -86,11 +86,18 @@ func (w *writer) mayMerge(ctx context.Context, from, into symbolon.UserID) error
 	if w.shape.users.one() {
 		return conflict("the table's key is the identity's ID, so the row of user " + string(from) + " cannot lose its identity")
 	}
+	return w.noErasure(ctx, from, into)
+}
+
+// noErasure refuses an order that gives an identity to a user, or takes it from a user, while
+// one of the two is being erased. The erasure has listed the identities that it ends, and would
+// miss what the order changes.
+func (w *writer) noErasure(ctx context.Context, one, other symbolon.UserID) error {
 	var n int
-	if err := w.db.queryRow(ctx, beingErased, w.q.Project, string(from), string(into)).Scan(&n); err != nil || n == 0 {
+	if err := w.db.queryRow(ctx, beingErased, w.q.Project, string(one), string(other)).Scan(&n); err != nil || n == 0 {
 		return err
 	}
-	return conflict("one of the users is being erased")
+	return plainError{&symbolon.ConflictError{User: one, Reason: "user " + string(one) + " or " + string(other) + " is being erased; wait until the erasure is done (symbolon show)"}}
 }
 
 // deactivate applies the policy deactivate to the row and empties its identity column. The
@@ -133,6 +140,9 @@ func (w *writer) revive(ctx context.Context, user symbolon.UserID) error {
 		return conflict("the identity is no longer a further one of the user into which it was merged")
 	case moved && w.store.OnUnmerge == nil:
 		return conflict("the application moved its own data in the merge, and this program has no OnUnmerge that moves it back")
+	}
+	if err := w.noErasure(ctx, user, into); err != nil {
+		return err
 	}
 	came, err := collect(ctx, w.db.query, cameWith, []any{w.q.Project, string(user), string(into)}, scanOne[symbolon.IdentityID])
 	if err != nil {
