@@ -42,8 +42,8 @@ func (e *Erasures) look(ctx context.Context, id string) (person, error) {
 	if err != nil {
 		return person{}, err
 	}
-	if rec.Link != nil && rec.Link.State == symbolon.Also && id != string(rec.Link.User) {
-		return e.look(ctx, string(rec.Link.User)) // a person is erased with all identities
+	if rec.Link != nil && rec.Link.State == symbolon.Also {
+		return e.lookFurther(ctx, rec)
 	}
 	p := fromRecord(rec, id)
 	if p.user == "" {
@@ -64,6 +64,21 @@ func (e *Erasures) look(ctx context.Context, id string) (person, error) {
 	return p, e.checkAgreement(ctx, p, c)
 }
 
+// lookFurther is look for a further identity, because a person is erased with all identities. It
+// goes on by the primary identity and not by the user's ID, which may be the ID of another
+// person's identity.
+func (e *Erasures) lookFurther(ctx context.Context, rec symbolon.Record) (person, error) {
+	user := rec.Link.User
+	c, err := e.Users.User(ctx, e.project(), user)
+	if err != nil {
+		return person{}, err
+	}
+	if c.Linked != "" {
+		return e.look(ctx, string(c.Linked))
+	}
+	return person{user: user, further: furtherOf(rec, "")}, nil // the user has no primary identity any more
+}
+
 // unknownToLedger finds an identity that Ory has but the ledger does not know yet.
 func (e *Erasures) unknownToLedger(ctx context.Context, id string, unknown error) (person, error) {
 	identity, err := symbolon.ParseIdentityID(id)
@@ -78,9 +93,6 @@ func (e *Erasures) unknownToLedger(ctx context.Context, id string, unknown error
 
 func fromRecord(rec symbolon.Record, id string) person {
 	l := rec.Link
-	if l != nil && l.State == symbolon.Also {
-		return person{user: l.User} // the user has no primary identity any more
-	}
 	if l != nil && l.State != symbolon.OnHold {
 		return person{identity: l.Identity, user: l.User, state: l.State}
 	}
@@ -125,11 +137,20 @@ func (e *Erasures) further(ctx context.Context, erasure *symbolon.Erasure) ([]sy
 	if erasure.User == "" {
 		return nil, nil
 	}
-	rec, err := e.Linker.Record(ctx, string(erasure.User))
-	if errors.Is(err, symbolon.ErrNotFound) {
-		return nil, nil
+	for _, id := range []string{string(erasure.Identity), string(erasure.User)} {
+		if id == "" {
+			continue
+		}
+		rec, err := e.Linker.Record(ctx, id)
+		switch l := rec.Link; {
+		case errors.Is(err, symbolon.ErrNotFound):
+		case err != nil:
+			return nil, err
+		case l == nil, l.User == erasure.User && l.State != symbolon.OnHold: // otherwise the user's ID is another person's identity
+			return furtherOf(rec, erasure.Identity), nil
+		}
 	}
-	return furtherOf(rec, erasure.Identity), err
+	return nil, nil
 }
 
 // ownedOnlyBy reports whether a user belongs to no other identity.

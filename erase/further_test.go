@@ -9,6 +9,7 @@ import (
 	"github.com/symbolon-id/symbolon/erase"
 	"github.com/symbolon-id/symbolon/link"
 	"github.com/symbolon-id/symbolon/sqlstore"
+	"github.com/symbolon-id/symbolon/symbolontest"
 )
 
 // TestErasesEveryIdentity erases a person who has two identities, one of them after a merge, by
@@ -48,6 +49,40 @@ func TestErasesEveryIdentity(t *testing.T) {
 		}
 		if again := w.erase(erase.Request{ID: first.IdentityID}); again.ID != e.ID {
 			w.Error("a complete erasure was begun again")
+		}
+	})
+}
+
+// TestErasesNoNamesake erases people whose users have the IDs of each other's identities. A
+// further identity belongs to its user, whatever identity has the user's ID as its own.
+func TestErasesNoNamesake(t *testing.T) {
+	onBoth(t, sqlstore.Users{NewID: sqlstore.ByIdentity}, func(w *world) {
+		first, one := w.linked()
+		second, two := w.linked()
+		further := w.register()
+		bind := func(p *symbolontest.Person, user symbolon.UserID, o symbolon.BindOptions) {
+			w.Helper()
+			_, err := w.linker.Bind(w.Context(), symbolon.IdentityID(p.IdentityID), user, o)
+			w.must(err)
+		}
+		bind(second, one, symbolon.BindOptions{Move: true})
+		bind(first, two, symbolon.BindOptions{Move: true})
+		bind(further, one, symbolon.BindOptions{Also: true})
+
+		plan := w.plan(erase.Request{ID: further.IdentityID})
+		if plan.User != one || string(plan.Identity) != second.IdentityID || !slices.Equal(plan.Further, []symbolon.IdentityID{symbolon.IdentityID(further.IdentityID)}) {
+			w.Errorf("by the further identity: %+v", plan)
+		}
+		if e := w.erase(erase.Request{ID: first.IdentityID}); e.User != two || w.atOry(first.IdentityID) {
+			w.Errorf("%+v", e)
+		}
+		for _, p := range []*symbolontest.Person{second, further} {
+			if !w.atOry(p.IdentityID) {
+				w.Error("the erasure of a person deleted another person's identity")
+			}
+		}
+		if e := w.erase(erase.Request{ID: further.IdentityID}); e.User != one || w.atOry(second.IdentityID) || w.atOry(further.IdentityID) {
+			w.Errorf("%+v", e)
 		}
 	})
 }

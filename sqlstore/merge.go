@@ -97,7 +97,11 @@ func (w *writer) noErasure(ctx context.Context, one, other symbolon.UserID) erro
 	if err := w.db.queryRow(ctx, beingErased, w.q.Project, string(one), string(other)).Scan(&n); err != nil || n == 0 {
 		return err
 	}
-	return plainError{&symbolon.ConflictError{User: one, Reason: "user " + string(one) + " or " + string(other) + " is being erased; wait until the erasure is done (symbolon show)"}}
+	who := "user " + string(one)
+	if other != one {
+		who += " or user " + string(other)
+	}
+	return plainError{&symbolon.ConflictError{User: one, Reason: who + " is being erased; repeat the order when the erasure is done"}}
 }
 
 // deactivate applies the policy deactivate to the row and empties its identity column. The
